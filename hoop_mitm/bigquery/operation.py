@@ -1,0 +1,82 @@
+"""What a flow means to BigQuery."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+type Kind = Literal["read", "write", "admin", "metadata"]
+type Protocol = Literal["rest", "grpc"]
+type Body = Literal["none", "json", "multipart", "media", "grpc"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRef:
+    """A table's full name; ``str`` gives ``project.dataset.table``."""
+
+    project: str
+    dataset: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Something at Google that belongs to the principal who made it.
+
+    ``kind`` is one of ``job``, ``table`` (an anonymous result table), ``bq_session``, ``read_session``,
+    ``read_stream``, ``write_stream``, ``upload``, ``page_token``; ``id`` is unique within the kind
+    (a job's is ``project:jobId``, a table's ``project.dataset.table``, a stream's its resource name).
+    """
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One way into BigQuery: a REST method or a gRPC method.
+
+    Attributes:
+        name: Google's own name (``jobs.query``, ``tabledata.list``, ``storage.ReadRows``).
+        kind: the most that it can do before a statement is looked at.
+        protocol: ``rest`` or ``grpc``.
+        body: what its request carries.
+        streams_request / streams_response: the message is passed on as it comes, never held whole.
+    """
+
+    name: str
+    kind: Kind
+    protocol: Protocol = "rest"
+    body: Body = "none"
+    streams_request: bool = False
+    streams_response: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A door with the facts of one request.
+
+    Attributes:
+        door: which door.
+        project: the project in the path or resource name, whose quota and jobs it is.
+        location: BigQuery's location when the request names one.
+        tables: tables that the request names outside of SQL (path, configuration, read session).
+        statement: the SQL text, exactly as sent.
+        dry_run: BigQuery is asked to estimate only.
+        job_id: the job that this is about, when the request says so.
+        labels: the labels that the client put on the job.
+        uses: resources that the request names and that must be the principal's own.
+        body: the parsed JSON of a ``json`` door (without duplicate keys), or the metadata part of a multipart one.
+    """
+
+    door: Door
+    project: str
+    location: str | None = None
+    tables: tuple[TableRef, ...] = ()
+    statement: str | None = None
+    dry_run: bool = False
+    job_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    uses: tuple[Resource, ...] = ()
+    body: dict[str, object] | None = None

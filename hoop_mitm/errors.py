@@ -1,0 +1,86 @@
+"""Every error that hoop-mitm raises on purpose.
+
+    HoopError
+    ├── ConfigError         hoop.yaml, or an option, is wrong: nothing starts
+    ├── IdentityError       we do not know who asks: the request goes nowhere
+    ├── Denied              we know who asks, and the answer is no
+    ├── CredentialError     Google's credential cannot be had just now
+    ├── RecordingError      the journal cannot be written: requests are refused
+    ├── ArchiveError        a recording cannot be reached, opened or understood
+    │   └── NotInArchive    it opened, but holds no such session, job or flow
+    └── SandboxError        the local world did not come up
+
+The text of each is for a person: what happened, to what, and what to do next.
+None ever holds a secret, not even a shortened one.
+"""
+
+from pathlib import Path
+
+
+class HoopError(Exception):
+    """The root. ``exit_code`` is what the command line returns for it (docs: exit codes)."""
+
+    exit_code = 2
+
+
+class ConfigError(HoopError):
+    """The configuration is wrong; ``file`` and ``line`` (1-based) say where, when that is known."""
+
+    def __init__(self, message: str, *, file: Path | None = None, line: int | None = None) -> None:
+        self.message = message
+        self.file = file
+        self.line = line
+        where = ":".join(str(part) for part in (file, line) if part is not None)
+        super().__init__(f"{where}: {message}" if where else message)
+
+
+class IdentityError(HoopError):
+    """No valid identity came with a request.
+
+    ``reason`` is a short stable word for records and tests (``expired``, ``wrong_audience``,
+    ``unknown_key`` …); the message is what the client's user reads.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class Denied(HoopError):
+    """The principal is known and may not do this. ``rule`` names what said no."""
+
+    exit_code = 1
+
+    def __init__(self, rule: str, message: str) -> None:
+        self.rule = rule
+        super().__init__(message)
+
+
+class CredentialError(HoopError):
+    """The gateway could not obtain Google's credential for a connection."""
+
+    exit_code = 3
+
+
+class RecordingError(HoopError):
+    """A record could not be made durable."""
+
+    exit_code = 3
+
+
+class ArchiveError(HoopError):
+    """A recording cannot be reached, opened or understood."""
+
+    exit_code = 3
+
+
+class NotInArchive(ArchiveError):
+    """The archive holds nothing by that reference."""
+
+    exit_code = 2
+
+
+class SandboxError(HoopError):
+    """A part of the local world did not start or died."""
+
+    exit_code = 3
