@@ -1,0 +1,10 @@
+"""What a client needs to reach BigQuery through the gateway: variables, roots, and a credentials file without a secret.
+
+Knows Google's client libraries and what each of them reads; knows nothing of the gateway's inside.
+"""
+
+from hoop_mitm.client.bundle import combined_bundle
+from hoop_mitm.client.credentials_file import write_credentials
+from hoop_mitm.client.environment import BYPASSES, child_environment, client_environment
+
+__all__ = ["BYPASSES", "child_environment", "client_environment", "combined_bundle", "write_credentials"]
