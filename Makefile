@@ -1,0 +1,46 @@
+# `make demo` and `make test` need a POSIX shell, make, and either uv or any Python >= 3.8 with pip.
+# Everything else is put below this folder by scripts/bootstrap.sh (PYTHON=/path/to/python has the first word there).
+
+RUN = .venv/bin/
+ARGS =
+# Each worker starts a local world of its own; more than a few of them help nobody.
+WORKERS = -n auto --maxprocesses 4 --dist loadfile
+
+.PHONY: help setup demo test test-clients test-live lint format bench clean distclean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make or refresh .venv (fast when nothing has changed)
+	@sh scripts/bootstrap.sh
+
+demo: setup ## a scripted agent, a recording, a replay and a diff, all on this machine
+	@$(RUN)hoop-mitm demo $(ARGS)
+
+test: setup ## all tests that need no real Google project (ARGS="-k name" for some of them)
+	@$(RUN)python -m pytest $(WORKERS) --ignore tests/live $(ARGS)
+
+test-clients: setup ## only the real, unmodified clients through the running gateway
+	@$(RUN)python -m pytest $(WORKERS) tests/clients $(ARGS)
+
+test-live: setup ## the Python clients against a real Google project (HOOP_LIVE_PROJECT; see CONTRIBUTING.md)
+	@HOOP_LIVE=1 $(RUN)python -m pytest -rs tests/live $(ARGS)
+
+lint: setup ## ruff and mypy
+	@$(RUN)ruff check .
+	@$(RUN)ruff format --check .
+	@$(RUN)mypy
+
+format: setup ## let ruff fix and format
+	@$(RUN)ruff check --fix .
+	@$(RUN)ruff format .
+
+bench: setup ## the benchmarks, as ratios against named baselines
+	@$(RUN)python -m benchmarks $(ARGS)
+
+clean: ## remove what tests and tools leave behind, keep .venv and recordings
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist sandbox
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.tools/*' -prune -exec rm -rf {} +
+
+distclean: clean ## also remove .venv, .tools and .cache; recordings and keys stay
+	rm -rf .venv .tools .cache
