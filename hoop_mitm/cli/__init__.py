@@ -1,0 +1,106 @@
+"""The command line: thin over the library, and quick to start, because nothing is imported before it is needed.
+
+Exit codes: 0 fine; 1 the answer is "no"; 2 usage or configuration; 3 something cannot be reached or opened.
+Only data goes to stdout.
+"""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import IO, Any
+
+import click
+
+from hoop_mitm import __version__
+from hoop_mitm.errors import HoopError
+
+#: The commands by section of the help text: name → (where its click command is, one line on what it does).
+#: The line stands here so that help needs no import; a test holds it against the command's own.
+COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Try it": {
+        "demo": ("hoop_mitm.cli.demo:demo", "See a whole recorded session in under a minute."),
+        "sandbox": ("hoop_mitm.cli.sandbox:sandbox", "Run a command against a BigQuery of your own, recorded."),
+    },
+    "Run the gateway": {
+        "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
+    },
+}
+
+_EXAMPLES = """\b
+Examples:
+  hoop-mitm demo
+  hoop-mitm sandbox -- python my_client.py
+  hoop-mitm proxy --set hoop_config=hoop.yaml
+"""
+
+
+class Failure(click.ClickException):
+    """A :class:`HoopError` as the command line shows it: its own words, and its own exit code."""
+
+    def __init__(self, error: HoopError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"hoop-mitm: {self.message}", file=file, err=file is None)
+
+
+class LazyGroup(click.Group):
+    """Loads a command when it is run, not before, and turns our errors into plain words."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for section in COMMANDS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for section in COMMANDS.values():
+            if cmd_name in section:
+                return load(section[cmd_name][0])
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], known, n=1)
+            hint = f"Did you mean {close[0]}?" if close else "hoop-mitm --help lists them."
+            raise click.UsageError(f"There is no command {args[0]!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, summary) for name, (_, summary) in section.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HoopError as error:
+            raise Failure(error) from error
+        except KeyboardInterrupt:
+            # What a shell reports for a program that Ctrl-C ended; 1 would mean "the answer is no".
+            ctx.exit(130)
+
+
+def load(target: str) -> click.Command:
+    """The command at ``module:name``."""
+    module, _, name = target.partition(":")
+    command = getattr(importlib.import_module(module), name)
+    assert isinstance(command, click.Command)
+    return command
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=_EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="hoop-mitm", message="%(prog)s %(version)s")
+def main() -> None:
+    """A gateway between AI coding assistants and BigQuery.
+
+    It knows who asks, holds the credential, and records everything.
+    """
+
+
+__all__ = ["COMMANDS", "Failure", "main"]
