@@ -1,0 +1,44 @@
+"""``hoop.yaml``: its shape, and how it is read.
+
+Knows nothing of the rest of hoop-mitm; everything else takes its settings from here as frozen models.
+"""
+
+from hoop_mitm.config.loader import load
+from hoop_mitm.config.model import (
+    ApplicationDefault,
+    Claims,
+    Config,
+    Connection,
+    CredentialConfig,
+    Federation,
+    Gateway,
+    Identity,
+    Impersonation,
+    Issuer,
+    Recording,
+    ServiceAccountKey,
+    SessionTokens,
+    Upstream,
+    is_loopback,
+    split_host_port,
+)
+
+__all__ = [
+    "ApplicationDefault",
+    "Claims",
+    "Config",
+    "Connection",
+    "CredentialConfig",
+    "Federation",
+    "Gateway",
+    "Identity",
+    "Impersonation",
+    "Issuer",
+    "Recording",
+    "ServiceAccountKey",
+    "SessionTokens",
+    "Upstream",
+    "is_loopback",
+    "load",
+    "split_host_port",
+]

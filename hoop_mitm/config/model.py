@@ -4,26 +4,87 @@ Every setting is here once, with its meaning, its default and what would be wron
 file that names them. Durations are written ``90s``, ``15m``, ``8h``, ``30d``.
 """
 
+import ipaddress
 import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _duration(value: object) -> object:
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)\s*([smhd])", value.strip())):
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if isinstance(value, timedelta):
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,6})\s*([smhd])", value.strip())):
+        value = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if isinstance(value, timedelta) and value >= timedelta(0):
         return value
     raise ValueError("write a duration such as 90s, 15m, 8h or 30d")
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Url = Annotated[str, BeforeValidator(lambda value: str(HttpUrl(str(value))).rstrip("/") and str(value))]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address, as written, can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _issuer_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        plain = url.port != 0 and url.username is None and not url.query and "?" not in value and "#" not in value
+    except ValueError:
+        plain = False
+    if not plain or not url.hostname or not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("write the issuer as https://host[:port][/path], exactly as `iss` has it in its tokens")
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname)):
+        raise ValueError("an issuer must be https://; plain http is accepted for 127.0.0.1, ::1 and localhost only")
+    return value
+
+
+def _host_and_port(value: str) -> str:
+    split_host_port(value)
+    return value
+
+
+def split_host_port(value: str) -> tuple[str, int]:
+    """``127.0.0.1:8080`` or ``[::1]:8080`` as host and port. Raises ``ValueError`` in words for the user."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", value)
+    if match is None or int(match[3]) > 65535:  # noqa: PLR2004 - the highest port there is
+        raise ValueError("write host:port, such as 127.0.0.1:8080 or [::1]:8080")
+    return match[1] or match[2], int(match[3])
+
+
+def _proxy_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and url.path in ("", "/")
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("write the proxy as http://[user:password@]host:port")
+    return value
+
+
+def _as_texts(value: object) -> object:
+    # One value or several; YAML reads `email_verified: true` and `installation: 42` as a bool and a number, but
+    # claims are compared as text.
+    values = value if isinstance(value, list | tuple) else (value,)
+    return tuple(str(item).lower() if isinstance(item, bool | int) else item for item in values)
+
+
+IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
+HostPort = Annotated[str, AfterValidator(_host_and_port)]
+Text = Annotated[str, Field(min_length=1)]
+AcceptedValues = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_as_texts)]
 
 
 class Model(BaseModel):
@@ -33,36 +94,49 @@ class Model(BaseModel):
 class Claims(Model):
     """Which claims of a token say what. A dotted name reaches into objects (``realm_access.roles``)."""
 
-    email: str = "email"
-    groups: str = "groups"
+    email: Text = "email"
+    groups: Text = "groups"
 
 
-#: Issuers that mint tokens for anyone on earth: without a claim that ties a token to one tenant, everyone is in.
-SHARED_ISSUERS = (
-    "https://accounts.google.com",
-    "https://token.actions.githubusercontent.com",
-    "https://gitlab.com",
-    "https://login.microsoftonline.com/common",
-    "https://login.microsoftonline.com/organizations",
-    "https://login.microsoftonline.com/consumers",
-    "https://sts.windows.net/common",
-)
+#: Issuers that mint tokens for anyone on earth, with the claims that tie a token to one tenant. Without one of
+#: those under `require`, everyone is in. (`aud` does not: anyone can have Google or GitHub write any audience.)
+SHARED_ISSUERS: dict[str, frozenset[str]] = {
+    "accounts.google.com": frozenset({"hd", "email", "sub"}),
+    "token.actions.githubusercontent.com": frozenset(
+        {"repository_owner", "repository_owner_id", "repository", "repository_id", "enterprise", "enterprise_id", "sub"}
+    ),
+    "gitlab.com": frozenset({"namespace_id", "namespace_path", "project_id", "project_path", "sub"}),
+    "login.microsoftonline.com/common": frozenset({"tid"}),
+    "login.microsoftonline.com/organizations": frozenset({"tid"}),
+    "login.microsoftonline.com/consumers": frozenset({"sub"}),
+    # The tenant of all personal Microsoft accounts.
+    "login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad": frozenset({"sub"}),
+    "sts.windows.net/common": frozenset({"tid"}),
+}
+
+
+def binding_claims(issuer: str) -> frozenset[str]:
+    """The claims of which one must be required from ``issuer``; empty for an issuer that has one tenant."""
+    url = urlsplit(issuer)
+    host = (url.hostname or "").rstrip(".")
+    first = next((part for part in url.path.lower().split("/") if part), "")
+    return SHARED_ISSUERS.get(host) or SHARED_ISSUERS.get(f"{host}/{first}") or frozenset()
 
 
 class Issuer(Model):
     """An OIDC issuer whose tokens are accepted."""
 
-    issuer: Url = Field(description="the `iss` of its tokens; `/.well-known/openid-configuration` is read below it")
-    audiences: tuple[str, ...] = Field(min_length=1, description="accepted `aud` values, usually the client id")
-    kind: Literal["user", "machine"] = "user"
-    authorized_parties: tuple[str, ...] = Field(
-        default=(), description="accepted `azp` values; default: the audiences"
+    issuer: IssuerUrl = Field(
+        description="the `iss` of its tokens; `/.well-known/openid-configuration` is read below it"
     )
+    audiences: tuple[Text, ...] = Field(min_length=1, description="accepted `aud` values, usually the client id")
+    kind: Literal["user", "machine"] = "user"
+    authorized_parties: tuple[Text, ...] = Field(default=(), description="accepted `azp` values besides the audiences")
     algorithms: tuple[
         Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"], ...
     ] = Field(default=("RS256", "ES256"), min_length=1)
     claims: Claims = Claims()
-    require: dict[str, str | tuple[str, ...]] = Field(
+    require: dict[Text, AcceptedValues] = Field(
         default_factory=dict, description="claims a token must carry, with the accepted values (`hd: acme.com`)"
     )
     groups: dict[str, tuple[str, ...]] = Field(
@@ -70,19 +144,25 @@ class Issuer(Model):
     )
     ca: Path | None = Field(default=None, description="PEM bundle to verify this issuer's TLS with")
     leeway: Duration = timedelta(seconds=60)
-    max_lifetime: Duration = Field(
-        default=timedelta(days=1), description="longest `exp - iat` accepted"
-    )
+    max_lifetime: Duration = Field(default=timedelta(days=1), description="longest `exp - iat` accepted")
     max_outage: Duration = Field(
         default=timedelta(hours=12), description="how long known keys are trusted while the issuer cannot be reached"
     )
 
+    @field_validator("leeway")
+    @classmethod
+    def _leeway_is_small(cls, value: timedelta) -> timedelta:
+        if value > timedelta(minutes=5):
+            raise ValueError("a leeway is for clocks that differ by seconds; 5m is the most")
+        return value
+
     @model_validator(mode="after")
     def _bound_to_a_tenant(self) -> "Issuer":
-        if self.issuer.rstrip("/") in SHARED_ISSUERS and not self.require:
+        binding = binding_claims(self.issuer)
+        if binding and not binding & self.require.keys():
             raise ValueError(
-                f"{self.issuer} mints tokens for anyone: name a claim that binds them to you under `require`, "
-                "such as `hd: your-company.com` or `repository_owner: your-org`"
+                f"{self.issuer} mints tokens for anyone: say under `require` which are yours, "
+                f"by one of the claims {', '.join(sorted(binding))} (for example `{min(binding)}: …`)"
             )
         return self
 
@@ -90,16 +170,34 @@ class Issuer(Model):
 class SessionTokens(Model):
     """The gateway's own tokens, which clients trade their OIDC token for."""
 
-    lifetime: Duration = timedelta(hours=1)
-    name: str = Field(default="hoop-mitm", description="`iss` and `aud` of the tokens; instances that share keys share it")
+    lifetime: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=1))
+    name: Text = Field(
+        default="hoop-mitm", description="`iss` and `aud` of the tokens; instances that share keys share it"
+    )
 
 
 class Identity(Model):
     issuers: tuple[Issuer, ...] = Field(min_length=1)
     session_tokens: SessionTokens = SessionTokens()
     session_idle: Duration = Field(
-        default=timedelta(minutes=30), description="an idle gap that ends a session which `hoop-mitm run` did not start"
+        default=timedelta(minutes=30), gt=timedelta(0), description="a gap without requests that ends a session"
     )
+
+    @field_validator("issuers")
+    @classmethod
+    def _issuers_can_be_told_apart(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
+        for index, issuer in enumerate(issuers):
+            for other in issuers[:index]:
+                if issuer.issuer.rstrip("/") != other.issuer.rstrip("/"):
+                    continue
+                if issuer.issuer != other.issuer or issuer.ca != other.ca:
+                    raise ValueError(f"{issuer.issuer} is here twice, with another spelling or another `ca`")
+                if shared := set(issuer.audiences) & set(other.audiences):
+                    raise ValueError(
+                        f"{issuer.issuer} is here twice with the audience {min(shared)}: "
+                        "entries of one issuer are told apart by their audiences"
+                    )
+        return issuers
 
 
 class ServiceAccountKey(Model):
@@ -116,7 +214,9 @@ class Impersonation(Model):
 
     type: Literal["impersonation"]
     service_account: str
-    source: Annotated[ServiceAccountKey | ApplicationDefault, Field(discriminator="type")] = ApplicationDefault(type="adc")
+    source: Annotated[ServiceAccountKey | ApplicationDefault, Field(discriminator="type")] = ApplicationDefault(
+        type="adc"
+    )
     groups: dict[str, str] = Field(
         default_factory=dict,
         description="another service account for members of a group; the first group listed here wins",
@@ -143,34 +243,58 @@ class Connection(Model):
     """A named BigQuery target."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
-    projects: tuple[str, ...] = Field(min_length=1, description="Google Cloud projects that requests may name")
+    projects: tuple[Annotated[str, Field(pattern=r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]*$")], ...] = Field(
+        min_length=1, description="ids of the Google Cloud projects that requests may name"
+    )
     credential: CredentialConfig
     recording: Literal["full", "statements", "metadata", "off"] = "full"
-    groups: tuple[str, ...] = Field(default=(), description="groups that may use it; empty: every known principal")
+    groups: tuple[Text, ...] = Field(default=(), description="groups that may use it; empty: every known principal")
 
 
 class Upstream(Model):
     """How the gateway reaches Google."""
 
-    proxy: str | None = Field(default=None, description="the company's own proxy, http://[user:password@]host:port")
-    ca: Path | None = Field(default=None, description="PEM bundle to verify upstream TLS with instead of the built-in one")
-    hosts: dict[str, str] = Field(
-        default_factory=dict, description="host name → host:port to connect to instead (a local BigQuery, a private endpoint)"
+    proxy: Annotated[str, AfterValidator(_proxy_url)] | None = Field(
+        default=None,
+        repr=False,  # It may hold a password.
+        description="the company's own proxy, http://[user:password@]host:port",
+    )
+    ca: Path | None = Field(
+        default=None, description="PEM bundle to verify upstream TLS with instead of the built-in one"
+    )
+    hosts: dict[str, HostPort] = Field(
+        default_factory=dict,
+        description="host name → host:port to connect to instead (a local BigQuery, a private endpoint)",
     )
 
 
 class Gateway(Model):
-    listen: str = Field(default="127.0.0.1:8080", description="host:port")
+    listen: HostPort = Field(default="127.0.0.1:8080", description="host:port")
     certs: Path = Field(default=Path("certs"), description="directory of the CA")
     state: Path = Field(default=Path(".hoop"), description="directory of signing keys, 0700")
     others: Literal["tunnel", "refuse"] = Field(
-        default="tunnel", description="what happens to hosts that are not Google's; beyond loopback only `refuse` is allowed"
+        default="tunnel",
+        description="what happens to hosts that are not Google's; beyond loopback only `refuse` is allowed",
     )
-    tunnel_hosts: tuple[str, ...] = Field(
+    tunnel_hosts: tuple[Text, ...] = Field(
         default=(), description="hosts (`*.example.com`) tunnelled untouched although others are refused"
     )
     upstream: Upstream = Upstream()
     max_request_body: int = Field(default=20 * 2**20, gt=0, description="bytes; a JSON request above it is refused")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """``listen`` as host and port."""
+        return split_host_port(self.listen)
+
+    @model_validator(mode="after")
+    def _no_open_proxy(self) -> "Gateway":
+        if self.others == "tunnel" and not is_loopback(self.address[0]):
+            raise ValueError(
+                f"listening on {self.listen} with `others: tunnel` would be an open proxy: "
+                "set `others: refuse` (and `tunnel_hosts`), or listen on 127.0.0.1"
+            )
+        return self
 
 
 class Recording(Model):
@@ -195,14 +319,18 @@ class Config(Model):
     connections: tuple[Connection, ...] = Field(min_length=1)
     recording: Recording = Recording()
 
-    @model_validator(mode="after")
-    def _projects_are_disjoint(self) -> "Config":
-        seen: dict[str, str] = {}
-        for connection in self.connections:
+    @field_validator("connections")
+    @classmethod
+    def _connections_do_not_overlap(cls, connections: tuple[Connection, ...]) -> tuple[Connection, ...]:
+        owners: dict[str, str] = {}
+        for index, connection in enumerate(connections):
+            if any(connection.name == other.name for other in connections[:index]):
+                raise ValueError(f"two connections are called {connection.name}; a name is used once")
             for project in connection.projects:
-                if project in seen:
+                if project in owners:
                     raise ValueError(
-                        f"project {project} belongs to connection {seen[project]} already; a project has one connection"
+                        f"project {project} belongs to connection {owners[project]} already; "
+                        "a project has one connection"
                     )
-                seen[project] = connection.name
-        return self
+                owners[project] = connection.name
+        return connections

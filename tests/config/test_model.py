@@ -1,0 +1,110 @@
+"""What the model refuses because it would open a hole."""
+
+import pytest
+from pydantic import ValidationError
+
+from hoop_mitm.config import Gateway, Identity, Issuer, is_loopback, split_host_port
+
+
+@pytest.mark.parametrize(
+    ("issuer", "claim"),
+    [
+        ("https://accounts.google.com", "hd"),
+        ("https://accounts.google.com/", "hd"),
+        ("https://ACCOUNTS.google.com", "hd"),
+        ("https://accounts.google.com.", "hd"),
+        ("https://accounts.google.com:443", "hd"),
+        ("https://token.actions.githubusercontent.com", "repository_owner"),
+        ("https://token.actions.githubusercontent.com/acme", "repository_owner"),
+        ("https://gitlab.com", "namespace_path"),
+        ("https://login.microsoftonline.com/common/v2.0", "tid"),
+        ("https://login.microsoftonline.com//common/v2.0", "tid"),
+        ("https://login.microsoftonline.com/Organizations/v2.0", "tid"),
+        ("https://sts.windows.net/common/", "tid"),
+    ],
+)
+def test_an_issuer_that_mints_for_anyone_needs_a_claim_that_binds(issuer, claim):
+    with pytest.raises(ValidationError, match="mints tokens for anyone"):
+        Issuer(issuer=issuer, audiences=("hoop",))
+    with pytest.raises(ValidationError, match="mints tokens for anyone"):
+        Issuer(issuer=issuer, audiences=("hoop",), require={"email_verified": ("true",)})
+    assert Issuer(issuer=issuer, audiences=("hoop",), require={claim: ("acme",)}).require == {claim: ("acme",)}
+
+
+def test_an_issuer_with_one_tenant_needs_none():
+    tenant = "https://login.microsoftonline.com/2f1c7b4e-1111-4a4a-9d3c-0c0c0c0c0c0c/v2.0"
+    assert Issuer(issuer=tenant, audiences=("hoop",)).require == {}
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ({"issuer": "https://sso.example.com", "audiences": ["b", "a"]}, "audience a"),
+        ({"issuer": "https://sso.example.com/", "audiences": ["b"]}, "another spelling"),
+        ({"issuer": "https://sso.example.com", "audiences": ["b"], "ca": "ca.pem"}, "another `ca`"),
+        ({"issuer": "https://sso.example.com", "audiences": ["b"], "kind": "machine"}, None),
+        ({"issuer": "https://other.example.com", "audiences": ["a"]}, None),
+    ],
+)
+def test_entries_of_one_issuer_are_told_apart_by_audience(second, problem):
+    issuers = {"issuers": [{"issuer": "https://sso.example.com", "audiences": ["a"]}, second]}
+    if problem is None:
+        assert len(Identity.model_validate(issuers).issuers) == 2
+    else:
+        with pytest.raises(ValidationError, match=problem):
+            Identity.model_validate(issuers)
+
+
+@pytest.mark.parametrize(
+    ("listen", "others", "fine"),
+    [
+        ("127.0.0.1:8080", "tunnel", True),
+        ("[::1]:8080", "tunnel", True),
+        ("localhost:8080", "tunnel", True),
+        ("0.0.0.0:8080", "tunnel", False),
+        ("[::]:8080", "tunnel", False),
+        ("10.0.0.7:8080", "tunnel", False),
+        ("gateway.example.com:8080", "tunnel", False),
+        ("0.0.0.0:8080", "refuse", True),
+    ],
+)
+def test_only_a_gateway_on_loopback_may_tunnel_to_everywhere(listen, others, fine):
+    if fine:
+        assert Gateway(listen=listen, others=others).listen == listen
+    else:
+        with pytest.raises(ValidationError, match="open proxy"):
+            Gateway(listen=listen, others=others)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("127.0.0.1.example.com", False),
+        ("localhost.example.com", False),
+        ("2130706433", False),
+        ("0x7f.1", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_only_what_is_certainly_this_machine(host, loopback):
+    assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("h:1", ("h", 1)), ("[::1]:65535", ("::1", 65535)), ("h:0", ("h", 0))],
+)
+def test_host_and_port(text, expected):
+    assert split_host_port(text) == expected
+
+
+@pytest.mark.parametrize("text", ["h", "h:", ":1", "h:65536", "::1:80", "h:1/", "h: 1", "u@h:1", "h:1\n", "h:\uff11"])
+def test_what_is_no_host_and_port_is_refused(text):
+    with pytest.raises(ValueError, match="write host:port"):
+        split_host_port(text)
