@@ -5,6 +5,9 @@ RUN = .venv/bin/
 ARGS =
 # Each worker starts a local world of its own; more than a few of them help nobody.
 WORKERS = -n auto --maxprocesses 4 --dist loadfile
+# uv trusts what the system trusts, also when the tests or the demo start it.
+UV_SYSTEM_CERTS ?= 1
+export UV_SYSTEM_CERTS
 
 .PHONY: help setup demo test test-clients test-live lint format bench clean distclean
 

@@ -1,0 +1,127 @@
+"""Where the clients that the tests drive come from: environments of their own, made on demand from lock files.
+
+They lie below ``.cache/clients``, named after what is in their lock file, so that a changed lock makes a new one.
+``python -m tests.clients.environments`` makes them all, and says which cannot be had on this machine and why.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CACHE = ROOT / ".cache" / "clients"
+
+
+class NotHere(Exception):
+    """A client that this machine cannot run, with the reason that a skipped test prints."""
+
+
+def bq() -> Path:
+    """Google's `bq`, as this machine has it."""
+    return _program("bq", "it comes with the Google Cloud CLI, which no package registry carries")
+
+
+def node() -> Path:
+    return _program("node", "install Node.js 18 or newer, with npm")
+
+
+def node_modules() -> Path:
+    """`@google-cloud/bigquery` and Google's MCP Toolbox, as node/package-lock.json has them."""
+    npm = _program("npm", "install Node.js 18 or newer, with npm")
+    node()
+
+    def make(target: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / "node" / name, target)
+        _run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", cwd=target)
+
+    return _made("node", HERE / "node" / "package-lock.json", make) / "node_modules"
+
+
+def toolbox() -> Path:
+    """Google's MCP Toolbox, a Go program that npm carries for some platforms."""
+    program = node_modules() / ".bin" / "toolbox"
+    if not list((node_modules() / "@toolbox-sdk").glob("server-*/bin/toolbox")):
+        raise NotHere("@toolbox-sdk/server has no build for this platform")
+    return program
+
+
+def mcp_server_bigquery() -> Path:
+    """`mcp-server-bigquery` from PyPI, in an environment of its own, since its dependencies are not ours."""
+    python = _python("3.13", "mcp-server-bigquery wants it")
+
+    def make(target: Path) -> None:
+        requirements = HERE / "mcp-server-bigquery.txt"
+        _run("uv", "venv", "--quiet", "--no-project", "--relocatable", "--python", python, target / "venv")
+        interpreter = target / "venv" / "bin" / "python"
+        _run("uv", "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python", interpreter, requirements)
+
+    return _made("mcp-server-bigquery", HERE / "mcp-server-bigquery.txt", make) / "venv" / "bin" / "mcp-server-bigquery"
+
+
+def _made(name: str, lock: Path, make: Callable[[Path], None]) -> Path:
+    target = CACHE / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with _alone(target.with_suffix(".lock")):  # test workers ask at the same time
+        if not target.is_dir():
+            with tempfile.TemporaryDirectory(dir=CACHE, prefix=f".{name}-") as scratch:
+                making = Path(scratch) / "made"
+                making.mkdir()
+                make(making)
+                making.rename(target)
+    return target
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _program(name: str, otherwise: str) -> Path:
+    if found := shutil.which(name):
+        return Path(found)
+    raise NotHere(f"{name} is not on PATH: {otherwise}")
+
+
+def _python(minor: str, otherwise: str) -> str:
+    """An interpreter of at least that minor: one that uv finds, or one in pyenv's folder that no shim stands for."""
+    roots = {os.environ.get("PYENV_ROOT"), str(Path.home() / ".pyenv"), *_shim_roots()} - {None}
+    newer = [f"3.{number}" for number in range(int(minor.partition(".")[2]), 20)]
+    for root in map(Path, sorted(filter(None, roots))):
+        for version in newer:
+            for found in sorted(root.glob(f"versions/{version}.*/bin/python{version}")):
+                return str(found)
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "check": False}
+    found = subprocess.run(["uv", "python", "find", "--no-project", "--no-python-downloads", f">={minor}"], **quiet)
+    if found.returncode == 0:
+        return found.stdout.strip()
+    raise NotHere(f"no Python {minor} or newer on this machine: {otherwise}")
+
+
+def _shim_roots() -> Iterator[str]:
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        if Path(folder).name == "shims":
+            yield str(Path(folder).parent)
+
+
+def _run(*command: str | Path, cwd: Path | None = None) -> None:
+    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    for client in (bq, node_modules, toolbox, mcp_server_bigquery):
+        try:
+            print(f"{client.__name__}: {client()}")
+        except NotHere as reason:
+            print(f"{client.__name__}: skipped, {reason}")
