@@ -1,0 +1,138 @@
+"""Taking a message's ``Content-Encoding`` off, piece by piece and within bounds (RFC 9110 section 8.4)."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+#: A compressed body that grows beyond this is cut. Bodies that are not compressed have no limit.
+MAX_DECODED = 512 * 2**20
+_PIECE = 2**20
+_TINY = 2**10
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+
+
+class Decoder(Protocol):
+    """Takes one coding off."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The decoded bytes, in pieces of bounded size. Raises :class:`NotEncoded`."""
+
+
+class NotEncoded(ValueError):  # noqa: N818 - what the body turned out to be
+    """The bytes are not what their ``Content-Encoding`` says, or end in the middle of nonsense."""
+
+
+def codings(headers: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The codings of a message in the order in which they were applied; ``identity`` is left out."""
+    listed = ",".join(value for name, value in headers if name.lower() == "content-encoding")
+    return tuple(name for raw in listed.split(",") if (name := raw.strip().lower()) not in {"", "identity"})
+
+
+def decoder(names: Sequence[str]) -> Decoder | None:
+    """What takes these codings off; ``None`` when there is nothing to take off, or one of them is unknown."""
+    if not names or any(name not in _DECODERS for name in names):
+        return None
+    chain: Decoder | None = None
+    for name in names:
+        mine = _DECODERS[name]()
+        chain = mine if chain is None else _Chain(mine, chain)
+    return chain
+
+
+class _Chain:
+    def __init__(self, outer: Decoder, inner: Decoder) -> None:
+        self._outer, self._inner = outer, inner
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for piece in self._outer.feed(data):
+            yield from self._inner.feed(piece)
+
+
+class _Gzip:
+    """gzip, also of several members."""
+
+    maybe_raw = False
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._fresh = self.maybe_raw
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            try:
+                piece = self._stream.decompress(data, _PIECE)
+            except zlib.error as error:
+                if not self._fresh:
+                    raise NotEncoded(str(error)) from error
+                self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
+                try:
+                    piece = self._stream.decompress(data, _PIECE)
+                except zlib.error:
+                    raise NotEncoded(str(error)) from error
+            self._fresh = False
+            if piece:
+                yield piece
+            data = self._stream.unconsumed_tail
+            if self._stream.eof:
+                data = self._stream.unused_data
+                if not data.startswith(b"\x1f\x8b"):
+                    return
+                self._stream = zlib.decompressobj(_GZIP_OR_ZLIB)
+
+
+class _Deflate(_Gzip):
+    """deflate with zlib's header, as the RFC has it, or without, as some send it."""
+
+    maybe_raw = True
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        import brotli
+
+        self._stream = brotli.Decompressor()
+        self._error = brotli.error
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        try:
+            piece = self._stream.process(data, output_buffer_limit=_PIECE)
+            while piece:
+                yield piece
+                piece = (
+                    b"" if self._stream.can_accept_more_data() else self._stream.process(b"", output_buffer_limit=_PIECE)
+                )
+        except self._error as error:
+            raise NotEncoded(str(error)) from error
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        import zstandard
+
+        self._make = zstandard.ZstdDecompressor().decompressobj
+        self._error = zstandard.ZstdError
+        self._stream = self._make()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        try:
+            # In tiny steps, because a step's output cannot be bounded.
+            for start in range(0, len(data), _TINY):
+                rest = data[start : start + _TINY]
+                while rest:
+                    piece = self._stream.decompress(rest)
+                    if piece:
+                        yield piece
+                    rest = self._stream.unused_data
+                    if self._stream.eof:
+                        self._stream = self._make()
+        except self._error as error:
+            raise NotEncoded(str(error)) from error
+
+
+_DECODERS: dict[str, type[_Gzip | _Brotli | _Zstd]] = {
+    "gzip": _Gzip,
+    "x-gzip": _Gzip,
+    "deflate": _Deflate,
+    "br": _Brotli,
+    "zstd": _Zstd,
+}

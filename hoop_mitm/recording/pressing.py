@@ -1,0 +1,94 @@
+"""Making a body ready to be kept: decoded, redacted, cut into parts, compressed, and named by a keyed hash."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import zstandard
+
+from hoop_mitm.recording.decoding import MAX_DECODED, Decoder, NotEncoded, decoder
+from hoop_mitm.recording.redaction import Redactor
+
+PART = 4 * 2**20
+HASH_SIZE = 32
+_LEVEL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a body: ``size`` bytes (at most 4 MiB), and those as one zstd frame."""
+
+    size: int
+    data: bytes
+
+
+class Press:
+    """Takes one body as it comes and gives its parts; then ``digest``, ``size`` and ``cut`` are known.
+
+    Holds a part and the longest secret in memory, never the whole body.
+
+    Attributes:
+        size: decoded length in bytes so far.
+        cut: why not all of the body is kept, or ``None``.
+    """
+
+    def __init__(self, redactor: Redactor, key: bytes, codings: Sequence[str] = (), *, by_shape: bool = False) -> None:
+        self.size = 0
+        self.cut: str | None = None
+        self._redactor = redactor
+        self._by_shape = by_shape
+        self._decoder: Decoder | None = decoder(codings)
+        self._hash = hashlib.blake2b(key=key, digest_size=HASH_SIZE)
+        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+        self._waiting = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Part]:
+        """More of the body, as on the wire."""
+        for piece in self._decoded(data):
+            self._waiting += piece
+            while len(self._waiting) >= PART + self._redactor.longest:
+                yield self._next(PART)
+
+    def finish(self) -> Iterator[Part]:
+        """The rest."""
+        while self._waiting:
+            yield self._next(min(PART, len(self._waiting)))
+
+    @property
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+    def _next(self, size: int) -> Part:
+        # A secret may begin in this part and end in the next: look as far as the longest one reaches.
+        reach = size + self._redactor.longest
+        seen = self._redact(bytes(self._waiting[:reach]))
+        self._waiting[:reach] = seen
+        part = seen[:size]
+        del self._waiting[:size]
+        self._hash.update(part)
+        self.size += len(part)
+        return Part(len(part), self._compress(part))
+
+    def _redact(self, data: bytes) -> bytes:
+        clean = self._redactor.body(data)
+        return self._redactor.shapes(clean) if self._by_shape else clean
+
+    def _decoded(self, data: bytes) -> Iterator[bytes]:
+        if self._decoder is None:
+            yield data
+            return
+        if self.cut is not None:
+            return
+        try:
+            for piece in self._decoder.feed(data):
+                yield piece
+                if self.size + len(self._waiting) > MAX_DECODED:
+                    self.cut = f"it decodes to more than {MAX_DECODED >> 20} MiB"
+                    return
+        except NotEncoded as error:
+            if self.size or self._waiting:
+                self.cut = f"its content encoding is broken: {error}"
+                return
+            # It is not encoded at all, whatever its headers say.
+            self._decoder = None
+            yield data

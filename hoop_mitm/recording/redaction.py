@@ -1,0 +1,298 @@
+"""What must never be written: secrets, found by the name they travel under and by their value.
+
+Values are found in every spelling that a client or BigQuery may give them: as they are, percent-encoded, escaped
+for JSON, and in base64 at any alignment. A value is overwritten at its own length, so that framed and
+length-prefixed bodies (gRPC) stay readable.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, unquote_plus
+
+if TYPE_CHECKING:
+    from ahocorasick_rs import BytesAhoCorasick
+
+REDACTED = "[redacted]"
+
+SECRET_HEADERS = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "x-amz-security-token",
+        "x-goog-api-key",
+        "x-goog-authenticated-user-jwt",
+        "x-goog-iam-authority-selector",
+        "x-goog-iam-authorization-token",
+        "x-goog-iap-jwt-assertion",
+        "x-serverless-authorization",
+    }
+)
+
+SECRET_PARAMETERS = frozenset(
+    {
+        "access_token",
+        "assertion",
+        "client_secret",
+        "code",
+        "id_token",
+        "key",
+        "oauth_token",
+        "refresh_token",
+        "signature",
+        "subject_token",
+        "token",
+        "x-goog-credential",
+        "x-goog-signature",
+    }
+)
+
+#: Parameters and headers that carry authority, but whose flows must still be joined: a handle stands in for them.
+HANDLED_PARAMETERS = frozenset({"upload_id"})
+HANDLED_HEADERS = frozenset({"x-guploader-uploadid"})
+
+#: A shorter value would be found everywhere, and protects nothing.
+SHORTEST_SECRET = 8
+_LONG_PART = 40
+_ANCHOR = 16
+_FRESH = 24
+_USER_INFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
+_SHAPES = re.compile(
+    rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # JSON Web Tokens
+    rb"|ya29\.[\w.-]{16,}"  # Google access tokens
+    rb"|-----BEGIN[A-Z ]*PRIVATE KEY-----.*?-----END[A-Z ]*PRIVATE KEY-----",
+    re.DOTALL,
+)
+
+
+class Redactor:
+    """Knows the secrets of the hour and takes them out of whatever is to be written. Safe to use from any thread.
+
+    Args:
+        capacity: how many values are remembered; the ones not seen for longest are forgotten first. Tokens are
+            short-lived, so what falls out has expired.
+        handle_key: key of the handles that stand in for upload ids; the same key gives the same handles.
+    """
+
+    def __init__(self, *, capacity: int = 2048, handle_key: bytes | None = None) -> None:
+        self._capacity = capacity
+        self._handle_key = handle_key or secrets.token_bytes(32)
+        self._lock = threading.Lock()
+        self._building = threading.Lock()
+        self._passing: OrderedDict[bytes, None] = OrderedDict()
+        self._kept: dict[bytes, None] = {}
+        # Building the matcher of everything takes tens of milliseconds: new values wait in a small one of their own.
+        self._fresh: list[bytes] = []
+        self._settled_matcher = _Matcher(())
+        self._fresh_matcher: _Matcher | None = None
+
+    def protect(self, value: str | bytes, *, keep: bool = False) -> None:
+        """Register a secret; call it before the first record that may hold it. Cheap, and repeatable.
+
+        Of a value with several lines or dotted parts (PEM, JWT) the long parts are protected as well, except a JWT's
+        header, which is no secret. Values shorter than 8 bytes are ignored. ``keep`` is for secrets that live as
+        long as the process (a service account's key): they are never forgotten.
+        """
+        whole = value.encode() if isinstance(value, str) else value
+        with self._lock:
+            for secret in _parts(whole):
+                if secret in self._kept:
+                    continue
+                known = secret in self._passing
+                if keep:
+                    self._passing.pop(secret, None)
+                    self._kept[secret] = None
+                else:
+                    self._passing[secret] = None
+                    self._passing.move_to_end(secret)
+                    while len(self._passing) > self._capacity:
+                        self._passing.popitem(last=False)
+                if not known:
+                    self._fresh.append(secret)
+                    self._fresh_matcher = None
+
+    @property
+    def longest(self) -> int:
+        """Length in bytes of the longest spelling of any secret: what a reader of pieces must hold back."""
+        return max(matcher.longest for matcher in self._matchers())
+
+    def body(self, data: bytes) -> bytes:
+        """``data`` with every known value overwritten, at the same length."""
+        spans = [span for matcher in self._matchers() for span in matcher.spans(data)]
+        return _overwrite(data, spans) if spans else data
+
+    def text(self, text: str) -> str:
+        """``text`` with every known value overwritten."""
+        return self.body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def headers(self, headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Headers without the secret ones' values, secret parameters of URLs, and every known value."""
+        return tuple((name, self._header(name.lower(), value)) for name, value in headers)
+
+    def url(self, url: str) -> str:
+        """A URL without user info, without the values of secret parameters, and without every known value."""
+        return self.text(self._parameters(_USER_INFO.sub(r"\1", url)))
+
+    @staticmethod
+    def shapes(data: bytes) -> bytes:
+        """``data`` with whatever looks like a token or a private key overwritten.
+
+        For what a dead gateway left: the values that it knew died with it.
+        """
+        return _overwrite(data, [match.span() for match in _SHAPES.finditer(data)])
+
+    def _header(self, name: str, value: str) -> str:
+        if name in SECRET_HEADERS:
+            return REDACTED
+        if name in HANDLED_HEADERS:
+            return self._handle(value)
+        return self.url(value) if "?" in value or "://" in value else self.text(value)
+
+    def _parameters(self, url: str) -> str:
+        head, mark, rest = url.partition("?")
+        if not mark:
+            return url
+        query, fragment_mark, fragment = rest.partition("#")
+        pairs = re.split("([&;])", query)
+        return head + mark + "".join(self._parameter(pair) for pair in pairs) + fragment_mark + fragment
+
+    def _parameter(self, pair: str) -> str:
+        name, equals, value = pair.partition("=")
+        plain = unquote_plus(name).strip().lower()
+        if not equals or not value:
+            return pair
+        if plain in SECRET_PARAMETERS:
+            return f"{name}={REDACTED}"
+        return f"{name}={self._handle(value)}" if plain in HANDLED_PARAMETERS else pair
+
+    def _handle(self, value: str) -> str:
+        plain = unquote_plus(value).encode("utf-8", "surrogatepass")
+        return "handle-" + hashlib.blake2b(plain, key=self._handle_key, digest_size=12).hexdigest()
+
+    def _matchers(self) -> "tuple[_Matcher, _Matcher]":
+        with self._lock:
+            if self._fresh_matcher is not None or not self._fresh:
+                return self._settled_matcher, self._fresh_matcher or _NOTHING
+        # Outside the lock that `protect` takes, because that one is called on the event loop.
+        with self._building:
+            with self._lock:
+                fresh = list(self._fresh)
+                everything = [*self._kept, *self._passing] if len(fresh) > _FRESH else None
+            built = _Matcher(fresh if everything is None else everything)
+            with self._lock:
+                if everything is None:
+                    if self._fresh == fresh:
+                        self._fresh_matcher = built
+                    return self._settled_matcher, built
+                self._settled_matcher = built
+                del self._fresh[: len(fresh)]
+                self._fresh_matcher = None
+        return self._matchers()
+
+
+class _Matcher:
+    """Finds any spelling of a fixed set of secrets in one pass.
+
+    The automaton knows only how each spelling begins; what follows is compared. It stays small that way.
+    """
+
+    def __init__(self, values: Iterable[bytes]) -> None:
+        self._by_anchor: dict[bytes, list[bytes]] = {}
+        self.longest = 0
+        for value in values:
+            for spelling in _spellings(value):
+                self._by_anchor.setdefault(spelling[:_ANCHOR], []).append(spelling)
+                self.longest = max(self.longest, len(spelling))
+        self._anchors = list(self._by_anchor)
+        self._automaton: BytesAhoCorasick | None = None
+        if self._anchors:
+            from ahocorasick_rs import BytesAhoCorasick
+
+            self._automaton = BytesAhoCorasick(self._anchors)
+
+    def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
+        if self._automaton is None:
+            return
+        for number, start, _ in self._automaton.find_matches_as_indexes(data, overlapping=True):
+            for spelling in self._by_anchor[self._anchors[number]]:
+                if data.startswith(spelling, start):
+                    yield start, start + len(spelling)
+
+
+_NOTHING = _Matcher(())
+
+
+def _parts(value: bytes) -> Iterator[bytes]:
+    if len(value) >= SHORTEST_SECRET:
+        yield value
+    if b"\n" in value:
+        pieces = value.split()
+    elif b"." in value:
+        pieces = value.split(b".")
+        if pieces[0].startswith(b"eyJ"):
+            del pieces[0]
+    else:
+        return
+    for piece in pieces:
+        if len(piece) >= _LONG_PART and piece != value:
+            yield piece
+
+
+def _spellings(value: bytes) -> set[bytes]:
+    percent = {quote(value, safe="").encode(), quote_plus(value).encode(), quote(value).encode()}
+    percent |= {re.sub(rb"%[0-9A-F]{2}", lambda match: match[0].lower(), spelling) for spelling in percent}
+    spellings = {value, *percent, *_in_json(value), *_in_base64(value)}
+    return {spelling for spelling in spellings if len(spelling) >= SHORTEST_SECRET}
+
+
+def _in_json(value: bytes) -> Iterator[bytes]:
+    text = value.decode("utf-8", "surrogateescape")
+    for ascii_only in (True, False):
+        once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        twice = json.dumps(once, ensure_ascii=ascii_only)[1:-1]
+        # Gson and Go escape what HTML would read.
+        for_html = once
+        for character in "<>&='":
+            for_html = for_html.replace(character, f"\\u{ord(character):04x}")
+        for spelling in (once, twice, once.replace("/", "\\/"), for_html):
+            yield spelling.encode("utf-8", "surrogateescape")
+
+
+def _in_base64(value: bytes) -> Iterator[bytes]:
+    """What of ``value`` shows in the base64 of anything that contains it, whatever stands before and after."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + value).rstrip(b"=")
+        # The characters that also hold bits of the neighbours.
+        inner = encoded[(0, 2, 3)[before] : len(encoded) - ((before + len(value)) % 3 != 0)]
+        for spelling in (inner, inner.translate(bytes.maketrans(b"+/", b"-_"))):
+            yield spelling
+            yield quote(spelling, safe="").encode()
+
+
+def _overwrite(data: bytes, spans: list[tuple[int, int]]) -> bytes:
+    out = bytearray(data)
+    end_of_last = start_of_last = 0
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < end_of_last:
+            end_of_last = max(end_of_last, end)
+            merged[-1] = (start_of_last, end_of_last)
+        else:
+            start_of_last, end_of_last = start, end
+            merged.append((start, end))
+    for start, end in merged:
+        out[start:end] = _filler(end - start)
+    return bytes(out)
+
+
+def _filler(length: int) -> bytes:
+    opening, closing = b"[redacted", b"]"
+    return opening + b"*" * (length - 10) + closing if length >= len(REDACTED) else b"*" * length
