@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -24,7 +33,12 @@ def _duration(value: object) -> object:
     raise ValueError("write a duration such as 90s, 15m, 8h or 30d")
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    # As it is read: a configuration that was written out can be loaded again.
+    PlainSerializer(lambda value: f"{int(value.total_seconds())}s", when_used="json"),
+]
 
 
 def is_loopback(host: str) -> bool:
