@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import uv
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CACHE = ROOT / ".cache" / "clients"
+UV = uv.find_uv_bin()
 
 
 class NotHere(Exception):
@@ -58,10 +61,19 @@ def mcp_server_bigquery() -> Path:
     python = _python("3.13", "mcp-server-bigquery wants it")
 
     def make(target: Path) -> None:
-        requirements = HERE / "mcp-server-bigquery.txt"
-        _run("uv", "venv", "--quiet", "--no-project", "--relocatable", "--python", python, target / "venv")
-        interpreter = target / "venv" / "bin" / "python"
-        _run("uv", "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python", interpreter, requirements)
+        lock, made = HERE / "mcp-server-bigquery.txt", target / "venv"
+        _run(UV, "venv", "--quiet", "--no-project", "--relocatable", "--python", python, made)
+        _run(
+            UV,
+            "pip",
+            "sync",
+            "--quiet",
+            "--compile-bytecode",
+            "--require-hashes",
+            "--python",
+            made / "bin/python",
+            lock,
+        )
 
     return _made("mcp-server-bigquery", HERE / "mcp-server-bigquery.txt", make) / "venv" / "bin" / "mcp-server-bigquery"
 
@@ -100,8 +112,8 @@ def _python(minor: str, otherwise: str) -> str:
         for version in newer:
             for found in sorted(root.glob(f"versions/{version}.*/bin/python{version}")):
                 return str(found)
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "check": False}
-    found = subprocess.run(["uv", "python", "find", "--no-project", "--no-python-downloads", f">={minor}"], **quiet)
+    search = [UV, "python", "find", "--no-project", "--no-python-downloads", f">={minor}"]
+    found = subprocess.run(search, capture_output=True, text=True, check=False)
     if found.returncode == 0:
         return found.stdout.strip()
     raise NotHere(f"no Python {minor} or newer on this machine: {otherwise}")
