@@ -1,0 +1,22 @@
+"""What whole-system tests stand on. One world per test process: it costs seconds and a few hundred megabytes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from hoop_mitm.devkit.world import World
+from tests.gateways import RunningGateway
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An issuer, Google's token endpoints and BigQuery on loopback. Tests share it: change it under names of your own."""
+    with World(tmp_path_factory.mktemp("world")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gateway(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """`hoop-mitm proxy` in the world, with a service account's key."""
+    with RunningGateway(world, tmp_path_factory.mktemp("gateway"), "proxy") as running:
+        yield running

@@ -1,0 +1,79 @@
+"""A gateway in the local world as tests use it: a process, its recordings, and environments for its clients."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from uuid_utils import uuid7
+
+from hoop_mitm.client import child_environment, client_environment, write_credentials
+from hoop_mitm.config import load
+from hoop_mitm.devkit.gateway_process import EntryPoint, GatewayProcess
+from hoop_mitm.devkit.world import World
+from hoop_mitm.identity.exchange import audience_for
+
+ROOT = Path(__file__).parents[1]
+
+
+class RunningGateway:
+    """Started and stopped as a context manager.
+
+    ``overrides`` go to `World.write_config` (``credential="federation"``, ``gateway={"others": "refuse"}`` …).
+    """
+
+    def __init__(self, world: World, directory: Path, entry_point: EntryPoint = "proxy", **overrides: Any) -> None:
+        self.world = world
+        self.directory = directory
+        self.recordings = directory / "recordings"
+        self.archive = self.recordings / "hoop.duckdb"
+        self.log = directory / "gateway.log"
+        places = {"certs": directory / "certs", "state": directory / "state"}
+        overrides["gateway"] = {**places, **overrides.get("gateway", {})}
+        overrides["recording"] = {"directory": self.recordings, **overrides.get("recording", {})}
+        self.config_file = world.write_config(directory / "hoop.yaml", **overrides)
+        self.config = load(self.config_file)
+        self.process = GatewayProcess(self.config_file, self.config.gateway.listen, self.log, entry_point)
+
+    @property
+    def url(self) -> str:
+        return self.process.url
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop()
+
+    def environment(
+        self, user: str = "alice", *, token: str | None = None, name: str | None = None, session: str | None = None
+    ) -> dict[str, str]:
+        """All of the environment of a client that is a session of its own.
+
+        Args:
+            user: whose OIDC token it trades.
+            token: what it has instead of a good token.
+            name: the session's name in the recording.
+            session: its id, where a test wants to choose it.
+        """
+        session = session or str(uuid7())
+        place = self.directory / "clients" / session
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "token").write_text(self.world.issuer.token(user) if token is None else token)
+        audience = audience_for(self.config.connections[0].name, session, name)
+        credentials = write_credentials(place / "credentials.json", audience, place / "token")
+        bundle = self.config.gateway.certs / "bundle.pem"
+        variables = client_environment(self.url, bundle, credentials, self.world.project, os.environ)
+        return child_environment(os.environ, variables | _private(place))
+
+
+def _private(place: Path) -> Mapping[str, str]:
+    """Nothing of the settings of whoever runs the tests reaches a client, and no client writes into their home."""
+    (place / "bigqueryrc").touch()
+    return {
+        "HOME": str(place),
+        "CLOUDSDK_CONFIG": str(place / "gcloud"),
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+        "BIGQUERYRC": str(place / "bigqueryrc"),
+    }
