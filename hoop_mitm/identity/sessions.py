@@ -1,0 +1,167 @@
+"""Which session a request belongs to."""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from uuid_utils import uuid7
+
+from hoop_mitm.errors import IdentityError
+from hoop_mitm.identity.clock import Clock
+from hoop_mitm.identity.identified import Identified
+from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.session import Session
+
+REMEMBERED = 10_000
+"""Session ids of one principal that stay theirs after the session has ended; the oldest go first."""
+
+type _Key = str | tuple[str, str, str, str]
+
+
+@dataclass(slots=True)
+class _Open:
+    session: Session
+    seen_at: float
+
+
+@dataclass(slots=True)
+class _Claim:
+    """Whose a session id is; ``session`` is what it named when it was last open."""
+
+    principal: str
+    connection: str
+    session: Session | None = None
+
+
+class Sessions:
+    """The sessions that are open in this gateway.
+
+    A client that was started for a session names it in its token. Any other request belongs to the session of the
+    same principal, connection, client program and address, until an idle gap ends that.
+
+    A session id belongs to the first principal who uses it, also after the session has ended: otherwise one could
+    write into another's record. After a restart of the gateway, tell it with :meth:`claim` what was.
+    """
+
+    def __init__(self, idle: timedelta, clock: Clock = time.time) -> None:
+        self._idle = idle.total_seconds()
+        self._clock = clock
+        self._open: dict[_Key, _Open] = {}
+        self._ended: list[Session] = []
+        self._claims: dict[str, _Claim] = {}
+        self._claimed_by: dict[str, deque[str]] = {}
+
+    def resolve(self, identified: Identified, connection: str, agent: str, client_address: str) -> tuple[Session, bool]:
+        """The session, and whether this request opened it. One that was named and has ended is opened again, as it was.
+
+        Args:
+            identified: from the authenticator.
+            connection: name of the connection that the request is for.
+            agent: the client program, such as ``python``.
+            client_address: IP address.
+
+        Raises:
+            IdentityError: ``wrong_connection``, when the token or the session is for another connection;
+                ``foreign_session``, when the session id is another principal's.
+        """
+        if identified.connection not in (None, connection):
+            raise _wrong_connection(str(identified.connection))
+        now = self._clock()
+        if identified.session_id is not None:
+            claimed = self._claim(identified.session_id, identified.principal, connection)
+            return self._named(claimed, identified, agent, client_address, now)
+        return self._unnamed(identified, connection, agent, client_address, now)
+
+    def claim(self, session_id: str, principal: Principal, connection: str) -> None:
+        """Binds a session id to a principal and a connection, for good.
+
+        Raises:
+            IdentityError: ``foreign_session`` or ``wrong_connection``, when it is bound otherwise.
+        """
+        self._claim(session_id, principal, connection)
+
+    def expired(self) -> list[Session]:
+        """The sessions that an idle gap has ended since the last call; each is told once."""
+        now = self._clock()
+        for key, entry in list(self._open.items()):
+            if now - entry.seen_at >= self._idle:
+                self._ended.append(self._open.pop(key).session)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def all(self) -> list[Session]:
+        """The sessions that are open, and those that have ended but were not told by :meth:`expired` yet."""
+        return [*self._ended, *(entry.session for entry in self._open.values())]
+
+    def _named(
+        self, claimed: _Claim, identified: Identified, agent: str, client_address: str, now: float
+    ) -> tuple[Session, bool]:
+        session_id = str(identified.session_id)
+        if found := self._open.get(session_id):
+            if found.session.principal.key != identified.principal.key:
+                raise _foreign()  # Its claim was forgotten while it is open.
+            found.seen_at = now
+            return found.session, False
+        if claimed.session is None:
+            claimed.session = _session(session_id, identified, claimed.connection, agent, client_address, at=now)
+        self._open[session_id] = _Open(claimed.session, now)
+        return claimed.session, True
+
+    def _unnamed(
+        self, identified: Identified, connection: str, agent: str, client_address: str, now: float
+    ) -> tuple[Session, bool]:
+        key = (identified.principal.key, connection, agent, client_address)
+        found = self._open.get(key)
+        if found is not None and now - found.seen_at < self._idle:
+            found.seen_at = now
+            return found.session, False
+        if found is not None:
+            self._ended.append(found.session)
+        session = _session(str(uuid7()), identified, connection, agent, client_address, at=now)
+        self._claim(session.id, identified.principal, connection)
+        self._open[key] = _Open(session, now)
+        return session, True
+
+    def _claim(self, session_id: str, principal: Principal, connection: str) -> _Claim:
+        claimed = self._claims.get(session_id)
+        if claimed is None:
+            claimed = self._claims[session_id] = _Claim(principal.key, connection)
+            # Everyone forgets their own oldest: nobody can push out another's claim by making many.
+            mine = self._claimed_by.setdefault(principal.key, deque())
+            mine.append(session_id)
+            if len(mine) > REMEMBERED:
+                del self._claims[mine.popleft()]
+        if claimed.principal != principal.key:
+            raise _foreign()
+        if claimed.connection != connection:
+            raise _wrong_connection(claimed.connection)
+        return claimed
+
+
+def _session(
+    session_id: str, identified: Identified, connection: str, agent: str, client_address: str, *, at: float
+) -> Session:
+    principal = identified.principal
+    return Session(
+        id=session_id,
+        name=identified.session_name or f"{str(principal).partition('@')[0]}-{agent}",
+        connection=connection,
+        principal=principal,
+        agent=agent,
+        client_address=client_address,
+        started_at=datetime.fromtimestamp(at, UTC),
+    )
+
+
+def _foreign() -> IdentityError:
+    return IdentityError(
+        "foreign_session", "This session belongs to somebody else. Start the client in a session of its own."
+    )
+
+
+def _wrong_connection(connection: str) -> IdentityError:
+    return IdentityError(
+        "wrong_connection",
+        f"Your session is for the connection {connection}. Start the client anew for another one.",
+    )
