@@ -8,9 +8,10 @@ The names are imported when they are asked for, because TLS servers and gRPC tak
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hoop_mitm.devkit.bigquery import BigQuery, SeenRequest
+    from hoop_mitm.devkit.bigquery import BigQuery
     from hoop_mitm.devkit.google import GoogleTokens
     from hoop_mitm.devkit.issuer import Issuer, User
+    from hoop_mitm.devkit.visitors import SeenRequest
     from hoop_mitm.devkit.world import World
 
 __all__ = ["BigQuery", "GoogleTokens", "Issuer", "SeenRequest", "User", "World"]
@@ -19,7 +20,7 @@ _HOMES = {
     "BigQuery": "bigquery",
     "GoogleTokens": "google",
     "Issuer": "issuer",
-    "SeenRequest": "bigquery",
+    "SeenRequest": "visitors",
     "User": "issuer",
     "World": "world",
 }

@@ -8,9 +8,10 @@ from typing import Any
 import grpc
 from google.cloud.bigquery_storage_v1 import types
 
-from hoop_mitm.devkit.bigquery import Jobs, SeenRequest, Visitors
 from hoop_mitm.devkit.estimates import TableName
+from hoop_mitm.devkit.jobs import Jobs
 from hoop_mitm.devkit.pki import Certificate
+from hoop_mitm.devkit.visitors import SeenRequest, Visitors
 from hoop_mitm.errors import SandboxError
 
 HOSTS = ("bigquerystorage.googleapis.com", "bigquerystorage.mtls.googleapis.com")

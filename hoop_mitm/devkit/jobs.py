@@ -1,0 +1,441 @@
+"""Jobs: run on the emulator, described as BigQuery describes them, and kept."""
+
+import hashlib
+import re
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from hoop_mitm.devkit.api import (
+    DEFAULT_PAGE,
+    LOCATION,
+    OK,
+    STATUS_OF_REASON,
+    ApiError,
+    etag_of,
+    page_of,
+    page_token,
+    table_path,
+    translated,
+)
+from hoop_mitm.devkit.emulator import Emulator
+from hoop_mitm.devkit.estimates import Estimate, Estimates, TableFacts, TableName
+from hoop_mitm.devkit.http import Request
+
+_JOB_ID = re.compile(r"^[A-Za-z0-9_-]{1,1024}$")
+_SLOT_MS_PER_MB = 3
+#: Fields of a `jobs.query` request that belong to the job as a whole; the rest describe the query.
+_JOB_FIELDS = ("dryRun", "labels", "jobTimeoutMs", "reservation", "maxSlots")
+_QUERY_FIELDS = (
+    "query",
+    "defaultDataset",
+    "useQueryCache",
+    "parameterMode",
+    "queryParameters",
+    "connectionProperties",
+    "createSession",
+    "maximumBytesBilled",
+    "destinationEncryptionConfiguration",
+    "continuous",
+    "writeIncrementalResults",
+)
+
+
+@dataclass(slots=True)
+class Job:
+    """A job as the API shows it, and what is remembered to serve its results."""
+
+    resource: dict[str, Any]
+    who: str
+    anonymous: TableName | None = None
+    has_rows: bool = False
+
+
+class Jobs:
+    """Runs jobs on the emulator and keeps them: ``jobs.*`` are answered from here."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._lock = threading.Lock()
+        self._jobs: dict[tuple[str, str], Job] = {}
+        self._taken: set[tuple[str, str]] = set()
+        self._anonymous: dict[TableName, Job] = {}
+        self._materialising = threading.Lock()
+        self._estimates = Estimates(self.facts, self._tables_of)
+
+    def get(self, project: str, job_id: str) -> Job:
+        job = self._jobs.get((project, job_id))
+        if job is None:
+            raise ApiError(404, "notFound", f"Not found: Job {project}:{LOCATION}.{job_id}")
+        return job
+
+    def delete(self, project: str, job_id: str) -> None:
+        self.get(project, job_id)
+        with self._lock:
+            self._jobs.pop((project, job_id), None)
+
+    def listing(self, project: str, request: Request, who: str) -> dict[str, Any]:
+        states = {value.upper() for name, value in request.query if name == "stateFilter"}
+        everyone = request.argument("allUsers") == "true"
+        with self._lock:
+            jobs = [job for (home, _), job in self._jobs.items() if home == project]
+        shown = [
+            job.resource | {"state": job.resource["status"]["state"]}
+            for job in reversed(jobs)
+            if (everyone or job.who == who)
+            and (not states or job.resource["status"]["state"] in states)
+            and not request.argument("parentJobId")
+        ]
+        start, size = page_of(request, f"jobs:{project}", default=50)
+        answer: dict[str, Any] = {
+            "kind": "bigquery#jobList",
+            "etag": etag_of(project),
+            "jobs": shown[start : start + size],
+        }
+        if start + size < len(shown):
+            answer["nextPageToken"] = page_token(f"jobs:{project}", start + size)
+        return answer
+
+    def insert(self, project: str, body: Mapping[str, Any], who: str) -> dict[str, Any]:
+        """``jobs.insert``: a dry run comes back as a job that nobody keeps."""
+        configuration = dict(body.get("configuration") or {})
+        reference = body.get("jobReference") or {}
+        if reference.get("projectId", project) != project:
+            raise ApiError(400, "invalid", f"Project id in the URL ({project}) and in jobReference must be the same.")
+        return self.run(project, configuration, who, str(reference.get("jobId") or "")).resource
+
+    def query(self, project: str, body: Mapping[str, Any], who: str) -> dict[str, Any]:
+        """``jobs.query``: the same as a job, answered in one go; a job that fails is an HTTP error."""
+        configuration: dict[str, Any] = {name: body[name] for name in _JOB_FIELDS if name in body}
+        # True is Google's default, though every client library says otherwise.
+        query: dict[str, Any] = {"useLegacySql": body.get("useLegacySql", True)}
+        configuration["query"] = query | {name: body[name] for name in _QUERY_FIELDS if name in body}
+        job = self.run(project, configuration, who, f"job_{secrets.token_urlsafe(21)}")
+        resource, statistics = job.resource, job.resource["statistics"]
+        _raise_failure(resource)
+        answer: dict[str, Any] = {
+            "kind": "bigquery#queryResponse",
+            "jobReference": resource["jobReference"],
+            "jobComplete": True,
+            "location": LOCATION,
+            "cacheHit": False,
+            "creationTime": statistics["creationTime"],
+        } | {
+            name: statistics["query"][name]
+            for name in ("totalBytesProcessed", "statementType", "numDmlAffectedRows", "ddlOperationPerformed")
+            if name in statistics["query"]
+        }
+        if "sessionInfo" in statistics:
+            answer["sessionInfo"] = statistics["sessionInfo"]
+        if body.get("dryRun"):
+            answer["jobReference"] = {"projectId": project, "location": LOCATION}
+            answer["schema"] = statistics["query"].get("schema", {"fields": []})
+            return answer
+        answer |= {
+            "queryId": f"job_{secrets.token_urlsafe(21)}",
+            "jobCreationReason": {"code": "REQUESTED"},
+            "startTime": statistics["startTime"],
+            "endTime": statistics["endTime"],
+            "totalBytesBilled": statistics["query"]["totalBytesBilled"],
+            "totalSlotMs": statistics["totalSlotMs"],
+        }
+        size = int(body.get("maxResults", DEFAULT_PAGE))
+        page = self._page_of_results(project, job, 0, size)
+        return answer | {name: page[name] for name in ("schema", "rows", "totalRows", "pageToken") if name in page}
+
+    def results(self, project: str, job_id: str, request: Request) -> dict[str, Any]:
+        """``jobs.getQueryResults``."""
+        job = self.get(project, job_id)
+        _raise_failure(job.resource)
+        if "query" not in job.resource["configuration"]:
+            raise ApiError(400, "invalid", "Query results can be had of query jobs only.")
+        start, size = page_of(request, f"{project}:{job_id}", default=DEFAULT_PAGE)
+        statistics = job.resource["statistics"]["query"]
+        answer = {
+            "kind": "bigquery#getQueryResultsResponse",
+            "etag": job.resource["etag"],
+            "jobReference": job.resource["jobReference"],
+            "jobComplete": True,
+            "cacheHit": False,
+            "totalBytesProcessed": statistics["totalBytesProcessed"],
+        }
+        if "numDmlAffectedRows" in statistics:
+            answer["numDmlAffectedRows"] = statistics["numDmlAffectedRows"]
+        return answer | self._page_of_results(project, job, start, size)
+
+    def _page_of_results(self, project: str, job: Job, start: int, size: int) -> dict[str, Any]:
+        job_id = job.resource["jobReference"]["jobId"]
+        status, page = self._emulator.call(
+            "GET",
+            f"/bigquery/v2/projects/{quote(project)}/queries/{quote(job_id)}",
+            query=urlencode({"startIndex": start, "maxResults": size}),
+        )
+        if status != OK:
+            raise translated(status, page)
+        answer: dict[str, Any] = {"schema": page["schema"], "totalRows": page["totalRows"]}
+        if page["rows"]:
+            answer["rows"] = page["rows"]
+        if "pageToken" in page:
+            answer["pageToken"] = page_token(f"{project}:{job_id}", page["pageToken"])
+        return answer
+
+    def run(self, project: str, configuration: dict[str, Any], who: str, job_id: str = "") -> Job:
+        """Runs a job to its end.
+
+        Raises:
+            ApiError: for what Google refuses to make a job of. A job that fails is returned.
+        """
+        job_id = job_id or f"job_{secrets.token_urlsafe(21)}"
+        if not _JOB_ID.match(job_id):
+            raise ApiError(400, "invalid", f'Invalid job ID "{job_id}".')
+        kinds = [kind for kind in ("query", "load", "copy", "extract") if kind in configuration]
+        if len(kinds) != 1:
+            raise ApiError(400, "required", "Required parameter is missing: one job configuration")
+        dry_run = configuration.get("dryRun") in (True, "true")
+        with self._lock:
+            if (project, job_id) in self._taken:
+                raise ApiError(409, "duplicate", f"Already Exists: Job {project}:{LOCATION}.{job_id}")
+            self._taken.add((project, job_id))
+        try:
+            job = self._run(project, configuration, kinds[0], who, job_id, dry_run=dry_run)
+        except BaseException:
+            self._taken.discard((project, job_id))
+            raise
+        with self._lock:
+            if dry_run:
+                self._taken.discard((project, job_id))
+            else:
+                self._jobs[project, job_id] = job
+                if job.anonymous:
+                    self._anonymous[job.anonymous] = job
+        return job
+
+    def _run(
+        self, project: str, configuration: dict[str, Any], kind: str, who: str, job_id: str, *, dry_run: bool
+    ) -> Job:
+        started = _now()
+        if kind == "query":
+            job = self._run_query(project, configuration, job_id, who, dry_run=dry_run)
+        else:
+            job = self._run_other(project, configuration, job_id)
+        resource = job.resource
+        resource |= {
+            "kind": "bigquery#job",
+            "id": f"{project}:{LOCATION}.{job_id}",
+            "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs/{job_id}?location={LOCATION}",
+            "etag": etag_of(project, job_id),
+            "jobReference": {"projectId": project, "jobId": job_id, "location": LOCATION},
+            "user_email": who,
+            "principal_subject": who if who.startswith("principal:") else f"serviceAccount:{who}",
+            "jobCreationReason": {"code": "REQUESTED"},
+        }
+        resource["configuration"]["jobType"] = kind.upper()
+        if dry_run:
+            resource["jobReference"].pop("jobId")
+            resource["id"] = f"{project}:{LOCATION}."
+        else:
+            resource["statistics"] |= {"startTime": started, "endTime": _now()}
+        resource["statistics"]["creationTime"] = started
+        job.who = who
+        return job
+
+    def _run_query(self, project: str, configuration: dict[str, Any], job_id: str, who: str, *, dry_run: bool) -> Job:
+        query = {"useLegacySql": True} | configuration["query"]
+        statement = str(query.get("query", ""))
+        if not statement.strip():
+            raise ApiError(400, "required", "Required parameter is missing: query")
+        home = query.get("defaultDataset") or {}
+        default = (home.get("projectId", project), home["datasetId"]) if "datasetId" in home else None
+        for name, result in self._known_anonymous() if "anon" in statement else ():
+            if name.table in statement:
+                self._materialise(name, result)
+        estimate = self._estimates.of(statement, project, default)
+        limit = int(query.get("maximumBytesBilled") or 0)
+        if limit and not dry_run and estimate.billed > limit:
+            message = f"Query exceeded limit for bytes billed: {limit}. {estimate.billed} or higher required."
+            return _failed(configuration | {"query": query}, "bytesBilledLimitExceeded", message)
+        status, answer = self._emulator.call(
+            "POST",
+            f"/bigquery/v2/projects/{quote(project)}/jobs",
+            json_body={
+                "jobReference": {"projectId": project, "jobId": job_id},
+                "configuration": configuration | {"query": query},
+            },
+        )
+        if status != OK:
+            raise translated(status, answer)
+        job = Job({"configuration": configuration | {"query": query}, "status": answer["status"]}, who)
+        self._describe_query(job, answer["statistics"], estimate, dry_run=dry_run)
+        if job.resource["status"].get("errorResult") or dry_run:
+            return job
+        self._place_result(project, job_id, job, answer)
+        return job
+
+    def _describe_query(self, job: Job, statistics: dict[str, Any], estimate: Estimate, *, dry_run: bool) -> None:
+        failed = "errorResult" in job.resource["status"]
+        processed = "0" if failed else str(estimate.processed)
+        details = statistics.setdefault("query", {})
+        details.pop("totalRows", None)
+        details |= {
+            "totalBytesProcessed": processed,
+            "totalBytesBilled": "0" if failed or dry_run else str(estimate.billed),
+            "cacheHit": False,
+        }
+        if not failed:
+            details["referencedTables"] = [table.reference() for table in estimate.tables]
+            details["totalBytesProcessedAccuracy"] = "PRECISE"
+        if not dry_run:
+            details.pop("totalBytesProcessedAccuracy", None)
+            details["billingTier"] = 1
+            statistics["totalSlotMs"] = str(estimate.processed * _SLOT_MS_PER_MB // 2**20 + 1)
+        statistics["totalBytesProcessed"] = processed
+        job.resource["statistics"] = statistics
+
+    def _place_result(self, project: str, job_id: str, job: Job, answer: dict[str, Any]) -> None:
+        """Puts a SELECT's rows where the job says, or notes the anonymous table where they would lie."""
+        kind = job.resource["statistics"]["query"].get("statementType", "")
+        query = job.resource["configuration"]["query"]
+        asked = query.get("destinationTable")
+        if kind not in ("SELECT", "SCRIPT"):
+            target = answer["configuration"]["query"].get("destinationTable", {})
+            if not str(target.get("datasetId", "_")).startswith("_"):
+                query["destinationTable"] = target
+            return
+        job.has_rows = True
+        if asked:
+            self._write(project, job_id, asked, query)
+            return
+        anonymous = TableName(
+            project,
+            f"_{hashlib.sha1(f'{project} {job.who}'.encode(), usedforsecurity=False).hexdigest()}",
+            f"anon{hashlib.sha256(job_id.encode()).hexdigest()}",
+        )
+        job.anonymous = anonymous
+        query["destinationTable"] = anonymous.reference()
+        query.setdefault("createDisposition", "CREATE_IF_NEEDED")
+        query.setdefault("writeDisposition", "WRITE_TRUNCATE")
+        query.setdefault("priority", "INTERACTIVE")
+
+    def _write(self, project: str, job_id: str, destination: Mapping[str, str], query: Mapping[str, Any]) -> None:
+        name = TableName(destination.get("projectId", project), destination["datasetId"], destination["tableId"])
+        disposition = query.get("writeDisposition", "WRITE_EMPTY")
+        existing = self.facts([name])[0]
+        if existing is not None and disposition == "WRITE_EMPTY" and existing.rows:
+            raise ApiError(409, "duplicate", f"Already Exists: Table {name.project}:{name.dataset}.{name.table}")
+        if existing is not None and disposition != "WRITE_APPEND":
+            self._emulator.call("DELETE", table_path(name))
+            existing = None
+        self._fill(name, job_id, create=existing is None)
+
+    def _run_other(self, project: str, configuration: dict[str, Any], job_id: str) -> Job:
+        load = configuration.get("load")
+        target = (load or configuration.get("copy") or {}).get("destinationTable") or {}
+        name = TableName(target.get("projectId", project), target.get("datasetId", ""), target.get("tableId", ""))
+        before = self.facts([name])[0] if target else None
+        if "copy" in configuration:
+            sources = configuration["copy"].get("sourceTables") or [configuration["copy"].get("sourceTable") or {}]
+            for source in sources:
+                self.materialise(TableName(source.get("projectId", project), source["datasetId"], source["tableId"]))
+        status, answer = self._emulator.call(
+            "POST",
+            f"/bigquery/v2/projects/{quote(project)}/jobs",
+            json_body={"jobReference": {"projectId": project, "jobId": job_id}, "configuration": configuration},
+        )
+        if status != OK:
+            raise translated(status, answer)
+        job = Job({"configuration": configuration, "status": answer["status"]}, who="")
+        statistics: dict[str, Any] = answer["statistics"]
+        job.resource["statistics"] = statistics
+        if load is not None and "errorResult" not in answer["status"]:
+            after = self.facts([name])[0]
+            kept = 0 if before is None or load.get("writeDisposition") == "WRITE_TRUNCATE" else before.rows
+            statistics["load"] = {
+                "outputRows": str((after.rows if after else 0) - kept),
+                "outputBytes": str(after.bytes if after else 0),
+                "badRecords": "0",
+            }
+        return job
+
+    def materialise(self, name: TableName) -> None:
+        """Makes a job's anonymous result a table that the emulator can read, if ``name`` is one and it is not."""
+        job = self._anonymous.get(name)
+        if job is not None:
+            self._materialise(name, job)
+
+    def _known_anonymous(self) -> list[tuple[TableName, Job]]:
+        with self._lock:
+            return list(self._anonymous.items())
+
+    def _materialise(self, name: TableName, job: Job) -> None:
+        with self._materialising:
+            if job.anonymous is None:
+                return
+            self._emulator.call(
+                "POST",
+                f"/bigquery/v2/projects/{quote(name.project)}/datasets",
+                json_body={"datasetReference": {"projectId": name.project, "datasetId": name.dataset}},
+            )
+            self._fill(name, job.resource["jobReference"]["jobId"], create=True)
+            job.anonymous = None
+
+    def _fill(self, name: TableName, job_id: str, *, create: bool) -> None:
+        if create:
+            _, page = self._emulator.call(
+                "GET", f"/bigquery/v2/projects/{quote(name.project)}/queries/{quote(job_id)}", query="maxResults=0"
+            )
+            status, answer = self._emulator.call(
+                "POST",
+                table_path(name).rpartition("/")[0],
+                json_body={"tableReference": name.reference(), "schema": page["schema"]},
+            )
+            if status != OK:
+                raise translated(status, answer)
+        status, answer = self._emulator.call(
+            "POST", "/world/results", json_body={"job": job_id, "table": [name.project, name.dataset, name.table]}
+        )
+        if status != OK:
+            raise translated(status, answer)
+
+    def facts(self, names: Sequence[TableName]) -> list[TableFacts | None]:
+        """What the emulator knows of tables; ``None`` for those that do not exist."""
+        if not names:
+            return []
+        status, answer = self._emulator.call(
+            "POST", "/world/tables", json_body={"tables": [[n.project, n.dataset, n.table] for n in names]}
+        )
+        if status != OK:
+            return [None] * len(names)
+        return [
+            TableFacts(rows=table["rows"], columns=table["columns"], query=table["query"]) if table else None
+            for table in answer["tables"]
+        ]
+
+    def _tables_of(self, project: str, dataset: str) -> list[str]:
+        status, answer = self._emulator.call(
+            "GET", f"/bigquery/v2/projects/{quote(project)}/datasets/{quote(dataset)}/tables", query="maxResults=10000"
+        )
+        if status != OK:
+            return []
+        return [table["tableReference"]["tableId"] for table in answer.get("tables", [])]
+
+
+def _failed(configuration: dict[str, Any], reason: str, message: str) -> Job:
+    error = {"reason": reason, "message": message}
+    statistics = {"totalBytesProcessed": "0", "query": {"totalBytesProcessed": "0", "totalBytesBilled": "0"}}
+    status = {"state": "DONE", "errorResult": error, "errors": [error]}
+    return Job({"configuration": configuration, "status": status, "statistics": statistics}, who="")
+
+
+def _raise_failure(resource: dict[str, Any]) -> None:
+    error = resource["status"].get("errorResult")
+    if error:
+        status = STATUS_OF_REASON.get(error["reason"], 400)
+        raise ApiError(status, error["reason"], error["message"], error.get("location"))
+
+
+def _now() -> str:
+    return str(int(time.time() * 1000))
