@@ -11,7 +11,9 @@ def standing(config: Config) -> str:
     A gateway is a *boundary* for a client that cannot get at Google's credential except through it, and a
     *recorder* for one that could: a program of the same user can read whatever the gateway can.
     """
-    holding = [connection.name for connection in config.connections if not isinstance(connection.credential, Federation)]
+    holding = [
+        connection.name for connection in config.connections if not isinstance(connection.credential, Federation)
+    ]
     if not holding:
         return (
             "A boundary: it holds no Google credential of its own, each person's token is traded for theirs, "

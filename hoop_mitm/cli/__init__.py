@@ -39,7 +39,7 @@ class Failure(click.ClickException):
 
     def __init__(self, error: HoopError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc] # click declares it for the class
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"hoop-mitm: {self.message}", file=file, err=file is None)

@@ -1,0 +1,62 @@
+"""The gateway's configuration in a sandbox: the user's own, or the world's, put to work on this world."""
+
+import json
+from pathlib import Path
+
+from hoop_mitm.config import Config, Connection, Federation
+from hoop_mitm.devkit.google import WORKFORCE_AUDIENCE
+
+
+def for_sandbox(world: Config, own: Config | None, *, listen: str, directory: Path, recordings: Path) -> Config:
+    """``own``, or ``world`` where there is none, with what only the sandbox can know.
+
+    Of somebody's own ``hoop.yaml`` everything holds except: where the gateway listens and keeps its files; the
+    issuers (people sign in at the world's); where Google is; and each connection's credential, which is the world's
+    service account, or stays federation, with the world's pool. If no connection covers the world's project, the
+    first one does.
+
+    Args:
+        world: the configuration that the world wrote for itself.
+        own: the user's, or ``None``.
+        listen: ``host:port``.
+        directory: of the gateway's keys and certificates.
+        recordings: of journal and archive.
+    """
+    chosen = own or world
+    places = {"listen": listen, "certs": directory / "certs", "state": directory / "state"}
+    return chosen.model_copy(
+        update={
+            "gateway": chosen.gateway.model_copy(update={**places, "upstream": world.gateway.upstream}),
+            "identity": chosen.identity.model_copy(update={"issuers": world.identity.issuers}),
+            "connections": _connections(world, own) if own else world.connections,
+            "recording": chosen.recording.model_copy(update={"directory": recordings}),
+        }
+    )
+
+
+def connection_for(config: Config, project: str) -> str:
+    """The name of the connection that covers ``project``."""
+    return next(connection.name for connection in config.connections if project in connection.projects)
+
+
+def write(config: Config, path: Path) -> Path:
+    """Write ``config`` as YAML (which JSON is) for the gateway to read; it holds paths of keys, but no key."""
+    text = json.dumps(config.model_dump(mode="json", exclude_none=True), indent=2)
+    path.write_text(f"# Written by hoop-mitm sandbox at each start; changes are lost.\n{text}\n")
+    path.chmod(0o600)
+    return path
+
+
+def _connections(world: Config, own: Config) -> tuple[Connection, ...]:
+    theirs = world.connections[0]
+    federation = Federation(type="federation", audience=WORKFORCE_AUDIENCE, user_project=theirs.projects[0])
+    ours = tuple(
+        connection.model_copy(
+            update={"credential": federation if isinstance(connection.credential, Federation) else theirs.credential}
+        )
+        for connection in own.connections
+    )
+    if any(theirs.projects[0] in connection.projects for connection in ours):
+        return ours
+    first = ours[0].model_copy(update={"projects": (*ours[0].projects, theirs.projects[0])})
+    return (first, *ours[1:])

@@ -1,0 +1,104 @@
+"""The gateway as a process of its own, started and stopped as an operator would."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from hoop_mitm.config import split_host_port
+from hoop_mitm.errors import SandboxError
+
+#: ``proxy`` is ours; ``mitmdump`` is an ordinary mitmproxy with ``addons/hoop.py``.
+type EntryPoint = Literal["proxy", "mitmdump"]
+
+_START_SECONDS = 60
+_DRAIN_SECONDS = 20
+_ROOT = Path(__file__).parents[2]
+_LOG_LINES_SHOWN = 8
+
+
+class GatewayProcess:
+    """A gateway that ends with its parent. Its log goes to a file, and holds no secrets."""
+
+    def __init__(self, config: Path, listen: str, log: Path, entry_point: EntryPoint = "proxy") -> None:
+        self.address = split_host_port(listen)
+        self.log = log
+        self._command = [sys.executable, "-m", "hoop_mitm.devkit.leash", *_target(entry_point)]
+        self._command += ["--set", f"hoop_config={config}"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return "http://{}:{}".format(*self.address)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it, and return when it listens.
+
+        Raises:
+            SandboxError: it did not come up; the message has the end of its log.
+        """
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # What a mitmproxy reads from the environment of whoever tries the sandbox must not reach it.
+                env={name: value for name, value in os.environ.items() if not name.startswith("HOOP_")},
+                # Ctrl-C at the terminal is for the command in the sandbox; the gateway stops when that has ended.
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._listens():
+            if not self.alive():
+                raise SandboxError(f"The gateway did not start. The end of its log, {self.log}:\n{self._end_of_log()}")
+            if time.monotonic() > deadline:
+                raise SandboxError(f"The gateway did not start within {_START_SECONDS} s. Its log is {self.log}.")
+            time.sleep(0.05)
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ask it to end, and give it time to write what is under way."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdin
+        self._process.stdin.close()
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(self.address, timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def _end_of_log(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(f"  {line}" for line in lines[-_LOG_LINES_SHOWN:])
+
+
+def free_port() -> int:
+    """A port on loopback that nothing listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _target(entry_point: EntryPoint) -> list[str]:
+    if entry_point == "proxy":
+        return ["hoop_mitm.cli:main", "proxy"]
+    return ["mitmproxy.tools.main:mitmdump", "-s", str(_ROOT / "addons" / "hoop.py")]

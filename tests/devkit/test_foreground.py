@@ -1,0 +1,89 @@
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hoop_mitm.devkit import foreground
+from hoop_mitm.errors import SandboxError
+
+
+def run(code: str, **environment: str) -> int:
+    return foreground.run([sys.executable, "-c", code], {**os.environ, **environment}, lambda: None)
+
+
+@pytest.mark.parametrize("status", [0, 1, 7, 255])
+def test_the_commands_status_is_ours(status):
+    assert run(f"raise SystemExit({status})") == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGABRT])
+def test_a_command_that_a_signal_ended_is_reported_as_a_shell_would(number):
+    assert run(f"import os; os.kill(os.getpid(), {int(number)})") == 128 + number
+
+
+def test_the_command_gets_the_environment_and_no_other():
+    assert run("import os; raise SystemExit(os.environ['A'] != 'b')", A="b") == 0
+
+
+def test_the_program_is_looked_for_on_the_commands_own_path(tmp_path):
+    program = tmp_path / "only-here"
+    program.write_text("#!/bin/sh\nexit 5\n")
+    program.chmod(0o755)
+    assert foreground.run(["only-here"], {"PATH": str(tmp_path)}, lambda: None) == 5
+
+
+def test_when_something_breaks_the_command_is_ended_and_the_reason_told():
+    begin = time.monotonic()
+    with pytest.raises(SandboxError, match="the gateway is gone"):
+        foreground.run([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, lambda: "the gateway is gone")
+    assert time.monotonic() - begin < 5
+
+
+INNER = """
+import signal, sys, time
+def got(number, frame):
+    print("got", number, flush=True)
+    time.sleep(0.3)
+    sys.exit(number)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, got)
+print("ready", flush=True)
+time.sleep(30)
+"""
+OUTER = f"""
+import os, sys
+from hoop_mitm.devkit import foreground
+sys.exit(foreground.run([sys.executable, "-c", {INNER!r}], os.environ, lambda: None))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_us_reaches_the_command_once(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", OUTER], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as outer:
+        assert outer.stdout.readline() == "ready\n"
+        outer.send_signal(number)
+        assert outer.stdout.read() == f"got {int(number)}\n"
+        assert outer.wait(10) == number
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_command_once():
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", OUTER])
+    output = b""
+    while b"ready" not in output:
+        output += os.read(terminal, 1024)
+    os.write(terminal, b"\x03")
+    try:
+        while chunk := os.read(terminal, 1024):
+            output += chunk
+    except OSError:
+        pass  # Linux's way to say that the other side of a terminal has closed.
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == signal.SIGINT
+    assert output.count(b"got 2") == 1
