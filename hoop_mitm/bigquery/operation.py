@@ -66,7 +66,10 @@ class Operation:
         dry_run: BigQuery is asked to estimate only.
         job_id: the job that this is about, when the request says so.
         labels: the labels that the client put on the job.
+        projects: every project that the request names outside of SQL, sorted.
         uses: resources that the request names and that must be the principal's own.
+        claims: resources that the request wants to create under a name of its own choice (a client-chosen job id):
+            they must not belong to another principal, and are the principal's own once BigQuery says that they exist.
         body: the parsed JSON of a ``json`` door (without duplicate keys), or the metadata part of a multipart one.
     """
 
@@ -78,5 +81,7 @@ class Operation:
     dry_run: bool = False
     job_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    projects: tuple[str, ...] = ()
     uses: tuple[Resource, ...] = ()
+    claims: tuple[Resource, ...] = ()
     body: dict[str, object] | None = None
