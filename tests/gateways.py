@@ -1,28 +1,39 @@
 """A gateway in the local world as tests use it: a process, its recordings, and environments for its clients."""
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import duckdb
 from uuid_utils import uuid7
 
+from hoop_mitm.archive import Archive, SessionDetail, open_archive
 from hoop_mitm.client import child_environment, client_environment, write_credentials
 from hoop_mitm.config import load
 from hoop_mitm.devkit.gateway_process import EntryPoint, GatewayProcess
 from hoop_mitm.devkit.world import World
 from hoop_mitm.identity.exchange import audience_for
 
-ROOT = Path(__file__).parents[1]
+_FOLD_SECONDS = 15
 
 
 class RunningGateway:
     """Started and stopped as a context manager.
 
-    ``overrides`` go to `World.write_config` (``credential="federation"``, ``gateway={"others": "refuse"}`` …).
+    ``overrides`` go to `World.write_config` (``credential="federation"``, ``gateway={"others": "refuse"}`` …);
+    ``arguments`` to its command line.
     """
 
-    def __init__(self, world: World, directory: Path, entry_point: EntryPoint = "proxy", **overrides: Any) -> None:
+    def __init__(
+        self,
+        world: World,
+        directory: Path,
+        entry_point: EntryPoint = "proxy",
+        arguments: Sequence[str] = (),
+        **overrides: Any,
+    ) -> None:
         self.world = world
         self.directory = directory
         self.recordings = directory / "recordings"
@@ -33,7 +44,8 @@ class RunningGateway:
         overrides["recording"] = {"directory": self.recordings, **overrides.get("recording", {})}
         self.config_file = world.write_config(directory / "hoop.yaml", **overrides)
         self.config = load(self.config_file)
-        self.process = GatewayProcess(self.config_file, self.config.gateway.listen, self.log, entry_point)
+        listen = self.config.gateway.listen
+        self.process = GatewayProcess(self.config_file, listen, self.log, entry_point, arguments)
 
     @property
     def url(self) -> str:
@@ -66,6 +78,35 @@ class RunningGateway:
         bundle = self.config.gateway.certs / "bundle.pem"
         variables = client_environment(self.url, bundle, credentials, self.world.project, os.environ)
         return child_environment(os.environ, variables | _private(place))
+
+    def recorded(self, session: str) -> SessionDetail:
+        """All that is recorded of a session. Every answer that a client has got is in it."""
+        with self.folded() as archive:
+            return archive.show(archive.find(session))
+
+    def folded(self) -> Archive:
+        """The archive, open, with everything folded that the journal held when this was called."""
+        deadline = time.monotonic() + _FOLD_SECONDS
+        while True:
+            if self.archive.exists():
+                archive = open_archive(self.archive)
+                if not archive.pending or time.monotonic() > deadline:
+                    return archive
+                archive.close()
+            assert time.monotonic() < deadline, f"nothing was folded in {_FOLD_SECONDS} s; see {self.log}"
+            time.sleep(0.1)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """What plain DuckDB says about the archive while the gateway is running."""
+        self.folded().close()
+        deadline = time.monotonic() + _FOLD_SECONDS
+        while True:
+            try:
+                with duckdb.connect(self.archive, read_only=True) as connection:
+                    return connection.sql(sql).fetchall()
+            except duckdb.IOException:  # the gateway is folding just now
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
 
 
 def _private(place: Path) -> Mapping[str, str]:

@@ -17,15 +17,13 @@ async function main(action, sql, size) {
     case 'pages': {
       const [job] = await bigquery.createQueryJob({query: sql});
       const all = [];
-      let pages = 0;
       let options = {maxResults: Number(size), autoPaginate: false};
       while (options) {
         const [rows, next] = await job.getQueryResults(options);
         all.push(...rows);
-        pages += 1;
         options = next && {...next, autoPaginate: false};
       }
-      return {rows: all, pages};
+      return {rows: all};
     }
     default:
       throw new Error(`no such action: ${action}`);

@@ -1,6 +1,6 @@
 """google-cloud-bigquery over REST, as a user's script would use it: nothing is configured but by the environment.
 
-python_rest.py query SQL | query_and_wait SQL | pages SQL PAGE_SIZE | load TABLE ROWS_AS_JSON
+python_rest.py query SQL | query_and_wait SQL | pages SQL SIZE | pages_and_wait SQL SIZE | load TABLE ROWS_AS_JSON
 """
 
 import json
@@ -18,8 +18,9 @@ def main(action: str, *arguments: str) -> dict[str, object]:
         case "query_and_wait", [sql]:
             return {"rows": dicts(client.query_and_wait(sql))}
         case "pages", [sql, size]:
-            pages = [dicts(page) for page in client.query(sql).result(page_size=int(size)).pages]
-            return {"rows": [row for page in pages for row in page], "pages": len(pages)}
+            return {"rows": dicts(client.query(sql).result(page_size=int(size)))}
+        case "pages_and_wait", [sql, size]:
+            return {"rows": dicts(client.query_and_wait(sql, page_size=int(size)))}
         case "load", [table, rows]:
             job = client.load_table_from_json(json.loads(rows), table)
             return {"loaded": job.result().output_rows}
