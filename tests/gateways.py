@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import duckdb
 from uuid_utils import uuid7
@@ -13,10 +13,22 @@ from hoop_mitm.archive import Archive, SessionDetail, open_archive
 from hoop_mitm.client import child_environment, client_environment, write_credentials
 from hoop_mitm.config import load
 from hoop_mitm.devkit.gateway_process import EntryPoint, GatewayProcess
-from hoop_mitm.devkit.world import World
+from hoop_mitm.devkit.issuer import Issuer
 from hoop_mitm.identity.exchange import audience_for
 
 _FOLD_SECONDS = 15
+
+
+class Surroundings(Protocol):
+    """What a gateway stands in: the local `World`, or Google's own BigQuery (tests/live)."""
+
+    @property
+    def project(self) -> str: ...
+
+    @property
+    def issuer(self) -> Issuer: ...
+
+    def write_config(self, path: Path, **overrides: Any) -> Path: ...
 
 
 class RunningGateway:
@@ -28,7 +40,7 @@ class RunningGateway:
 
     def __init__(
         self,
-        world: World,
+        world: Surroundings,
         directory: Path,
         entry_point: EntryPoint = "proxy",
         arguments: Sequence[str] = (),
