@@ -17,13 +17,14 @@ def job_resource(project: str, job_id: str) -> Resource:
     return Resource("job", f"{project}:{job_id}")
 
 
-def page_token_resource(scope: str, token: str) -> Resource:
-    """The resource of a page token.
+def page_token_resource(project: str, job_id: str, token: str) -> Resource:
+    """The resource of a page token of a job's result.
 
-    ``scope`` is the job or table whose rows it leads through, and part of the id: a token is good for nothing else. A
-    digest stands for the token, which may be long.
+    The job is part of the id, so a token is good for no other. A digest stands for the token, which may be long. Tokens
+    of ``tabledata.list`` are no resources: everyone who reads a table may be handed the same one.
     """
-    return Resource("page_token", f"{scope}#{blake2b(token.encode(), digest_size=16).hexdigest()}")
+    digest = blake2b(token.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return Resource("page_token", f"{project}:{job_id}#{digest}")
 
 
 # What is not named here is skipped, not decoded: result rows cost a tenth of what they would.
@@ -100,9 +101,6 @@ def created(operation: Operation, status: int, headers: Headers, body: bytes) ->
             return tuple(_streams(door.name, body, lowered(headers).get("grpc-encoding")))
         if door.name in _JOB_DOORS:
             return tuple(_job_answer(operation, lowered(headers), body))
-        if door.name == "tabledata.list":
-            token = _answers.decode(body).page_token
-            return (page_token_resource(str(operation.tables[0]), token),) if token else ()
         if door.name == "jobs.list" and operation.job_id:
             return tuple(_children(operation, body))
     except (msgspec.DecodeError, Unreadable):
@@ -122,13 +120,14 @@ def _job_answer(operation: Operation, headers: dict[str, str], body: bytes) -> d
             _job(operation, job, found)
     if answer.session_info and answer.session_info.session_id:
         found[Resource("bq_session", answer.session_info.session_id)] = None
-    name = next((resource.id for resource in found if resource.kind == "job"), None)
-    if name is None and operation.job_id and operation.door.name != "jobs.upload":
-        # A `fields` mask left the reference out; the request has said which job this is.
-        name = job_resource(operation.project, operation.job_id).id
-        found[Resource("job", name)] = None
-    if answer.page_token and name:
-        found[page_token_resource(name, answer.page_token)] = None
+    # A `fields` mask may leave the reference out; the request has then said which job this is.
+    reference = answer.job_reference or _Reference()
+    job_id = reference.job_id or operation.job_id
+    project = reference.project_id or operation.project
+    if job_id and not (answer.configuration and answer.configuration.dry_run):
+        found[job_resource(project, job_id)] = None
+        if answer.page_token:
+            found[page_token_resource(project, job_id, answer.page_token)] = None
     return found
 
 
@@ -208,6 +207,8 @@ def filter_jobs_list(body: bytes, mine: Callable[[Resource], bool]) -> bytes:
 def _is(mine: Callable[[Resource], bool], job: msgspec.Raw) -> bool:
     reference = _job_reference.decode(job).job_reference
     return bool(
-        reference and reference.project_id and reference.job_id
+        reference
+        and reference.project_id
+        and reference.job_id
         and mine(job_resource(reference.project_id, reference.job_id))
     )

@@ -23,9 +23,7 @@ type Json = Mapping[str, object]
 FORM: Final = "application/x-www-form-urlencoded"
 
 
-def read(
-    door: Door, *, path: str, query: Query, headers: Headers, body: bytes | None, limit: int = LIMIT
-) -> Operation:
+def read(door: Door, *, path: str, query: Query, headers: Headers, body: bytes | None, limit: int = LIMIT) -> Operation:
     """What a request means.
 
     Args:
@@ -200,17 +198,8 @@ def _query(facts: _Facts, words: Mapping[str, str]) -> None:
     if (parent := words.get("parentJobId")) and facts.door.name == "jobs.list":
         facts.job_id = parent
         facts.use(job_resource(facts.project, parent))
-    if (token := words.get("pageToken")) and (scope := _page_scope(facts)):
-        facts.use(page_token_resource(scope, token))
-
-
-def _page_scope(facts: _Facts) -> str | None:
-    """What a page token of this door leads through, where that is rows: a job's result, or a table."""
-    if facts.door.name == "jobs.getQueryResults" and facts.job_id:
-        return job_resource(facts.project, facts.job_id).id
-    if facts.door.name == "tabledata.list":
-        return str(next(iter(facts.tables)))
-    return None
+    if (token := words.get("pageToken")) and facts.door.name == "jobs.getQueryResults" and facts.job_id:
+        facts.use(page_token_resource(facts.project, facts.job_id, token))
 
 
 def _resumed(facts: _Facts, words: Mapping[str, str], request: _Request) -> None:
