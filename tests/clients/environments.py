@@ -1,7 +1,6 @@
 """Where the clients that the tests drive come from: environments of their own, made on demand from lock files.
 
 They lie below ``.cache/clients``, named after what is in their lock file, so that a changed lock makes a new one.
-``python -m tests.clients.environments`` makes them all, and says which cannot be had on this machine and why.
 """
 
 import fcntl
@@ -129,11 +128,3 @@ def _run(*command: str | Path, cwd: Path | None = None) -> None:
     done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
-
-
-if __name__ == "__main__":
-    for client in (bq, node_modules, toolbox, mcp_server_bigquery):
-        try:
-            print(f"{client.__name__}: {client()}")
-        except NotHere as reason:
-            print(f"{client.__name__}: skipped, {reason}")
