@@ -7,6 +7,7 @@ same by name, which errs on the high side where two tables share a column's name
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -177,7 +178,7 @@ def _is_local(table: exp.Table) -> bool:
         ):
             return True
         if isinstance(node, exp.Select) and len(table.parts) > 1:
-            neighbours = [node.args.get("from_") or node.args.get("from"), *node.args.get("joins", [])]
+            neighbours = [_from(node), *node.args.get("joins", [])]
             for neighbour in neighbours:
                 source = neighbour.this if neighbour is not None else None
                 if source is not None and source is not table and source.alias_or_name.lower() == first:
@@ -187,12 +188,27 @@ def _is_local(table: exp.Table) -> bool:
 
 
 def _takes_everything(tree: exp.Expr) -> bool:
-    if any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
+    if any(not isinstance(star.parent, exp.Count) and _is_over_a_table(star) for star in tree.find_all(exp.Star)):
         return True
     # A whole row as a value: `TO_JSON_STRING(u)`. DELETE reads all of a row too.
     aliases = {table.alias_or_name.lower() for table in tree.find_all(exp.Table)}
     rows = any(not column.table and column.name.lower() in aliases for column in tree.find_all(exp.Column))
     return rows or isinstance(tree, exp.Delete | exp.Update | exp.Merge)
+
+
+def _is_over_a_table(star: exp.Star) -> bool:
+    """Whether a star stands for the columns of a table, and not of a subquery that names its own."""
+    select = star.find_ancestor(exp.Select)
+    if select is None:
+        return True
+    sources = [_from(select), *select.args.get("joins", [])]
+    tables = [source.this for source in sources if source is not None and isinstance(source.this, exp.Table)]
+    return any(not _is_local(table) for table in tables)
+
+
+def _from(select: exp.Expr) -> Any:
+    # sqlglot has begun to write `from_` and `with_` for what were Python's keywords.
+    return select.args.get("from_") or select.args.get("from")
 
 
 def _looks_like_tables(statement: str, project: str, dataset: tuple[str, str] | None) -> Iterator[TableName]:

@@ -188,7 +188,7 @@ class Issuer:
         if key is None:
             key, issuer = self._machine_keys.public(kid), self.machine_url
         if key is None:
-            raise jwt.InvalidKeyError("The token's key is not one of this issuer's.")
+            raise jwt.InvalidTokenError("The token's key is not one of this issuer's.")
         claims: dict[str, Any] = jwt.decode(
             token,
             key,

@@ -1,6 +1,7 @@
 """Jobs: run on the emulator, described as BigQuery describes them, and kept."""
 
 import hashlib
+import itertools
 import re
 import secrets
 import threading
@@ -27,6 +28,9 @@ from hoop_mitm.devkit.estimates import Estimate, Estimates, TableFacts, TableNam
 from hoop_mitm.devkit.http import Request
 
 _JOB_ID = re.compile(r"^[A-Za-z0-9_-]{1,1024}$")
+_COLUMN = re.compile(r"^[^\W\d]\w*$")
+# BigQuery puts a colon behind the project in its messages.
+_TABLE_IN_MESSAGE = re.compile(r"\bTable ([a-z][a-z0-9-]+)\.(\w+\.)")
 _SLOT_MS_PER_MB = 3
 #: Fields of a `jobs.query` request that belong to the job as a whole; the rest describe the query.
 _JOB_FIELDS = ("dryRun", "labels", "jobTimeoutMs", "reservation", "maxSlots")
@@ -176,7 +180,7 @@ class Jobs:
         )
         if status != OK:
             raise translated(status, page)
-        answer: dict[str, Any] = {"schema": page["schema"], "totalRows": page["totalRows"]}
+        answer: dict[str, Any] = {"schema": _named(page["schema"]), "totalRows": page["totalRows"]}
         if page["rows"]:
             answer["rows"] = page["rows"]
         if "pageToken" in page:
@@ -268,6 +272,9 @@ class Jobs:
         )
         if status != OK:
             raise translated(status, answer)
+        for error in (answer["status"].get("errorResult"), *answer["status"].get("errors", ())):
+            if error:
+                error["message"] = _TABLE_IN_MESSAGE.sub(r"Table \1:\2", error["message"])
         job = Job({"configuration": configuration | {"query": query}, "status": answer["status"]}, who)
         self._describe_query(job, answer["statistics"], estimate, dry_run=dry_run)
         if job.resource["status"].get("errorResult") or dry_run:
@@ -279,6 +286,8 @@ class Jobs:
         failed = "errorResult" in job.resource["status"]
         processed = "0" if failed else str(estimate.processed)
         details = statistics.setdefault("query", {})
+        if "schema" in details:
+            details["schema"] = _named(details["schema"])
         details.pop("totalRows", None)
         details |= {
             "totalBytesProcessed": processed,
@@ -390,7 +399,7 @@ class Jobs:
             status, answer = self._emulator.call(
                 "POST",
                 table_path(name).rpartition("/")[0],
-                json_body={"tableReference": name.reference(), "schema": page["schema"]},
+                json_body={"tableReference": name.reference(), "schema": _named(page["schema"])},
             )
             if status != OK:
                 raise translated(status, answer)
@@ -421,6 +430,15 @@ class Jobs:
         if status != OK:
             return []
         return [table["tableReference"]["tableId"] for table in answer.get("tables", [])]
+
+
+def _named(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with BigQuery's names for columns that have none: ``f0_``, ``f1_`` … where DuckDB says ``sum(x)``."""
+    numbers = itertools.count()
+    fields = [
+        field if _COLUMN.match(field["name"]) else {**field, "name": f"f{next(numbers)}_"} for field in schema["fields"]
+    ]
+    return {"fields": fields}
 
 
 def _failed(configuration: dict[str, Any], reason: str, message: str) -> Job:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from hoop_mitm.devkit.api import API, ApiError, json_object
+from hoop_mitm.devkit.estimates import TableName
 from hoop_mitm.devkit.http import Request, Response
 from hoop_mitm.devkit.jobs import Jobs
 
@@ -82,7 +83,7 @@ class Uploads:
             raise ApiError(400, "required", "Required parameter is missing: configuration.load")
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._directory / secrets.token_hex(8)
-        path.write_bytes(media)
+        path.write_bytes(self._with_header(media, project, configuration["load"]))
         try:
             load = dict(configuration["load"]) | {"sourceUris": [f"file://{path}"]}
             reference = body.get("jobReference") or {}
@@ -98,16 +99,30 @@ class Uploads:
         statistics |= {"inputFiles": "1", "inputFileBytes": str(len(media))}
         return job.resource
 
+    def _with_header(self, media: bytes, project: str, load: dict[str, Any]) -> bytes:
+        """CSV as the emulator wants it, which takes exactly one line for a header; BigQuery by default takes none."""
+        if load.get("sourceFormat", "CSV") != "CSV" or load.get("autodetect"):
+            return media
+        skipped = int(load.get("skipLeadingRows") or 0)
+        if skipped:
+            return media.split(b"\n", skipped - 1)[-1]
+        fields = (load.get("schema") or {}).get("fields")
+        if fields:
+            columns = [field["name"] for field in fields]
+        else:
+            target = load["destinationTable"]
+            name = TableName(target.get("projectId", project), target["datasetId"], target["tableId"])
+            known = self._jobs.facts([name])[0]
+            columns = list(known.columns) if known else []
+        return ",".join(columns).encode() + b"\n" + media
+
 
 def _multipart(request: Request) -> tuple[dict[str, Any], bytes]:
     """The two parts of ``multipart/related``: the job, and the bytes exactly as sent, whatever type they claim."""
     match = re.search(r'boundary="?([^";]+)"?', request.headers.get("content-type", ""))
     if match is None:
         raise ApiError(400, "badRequest", "multipart upload without a boundary")
-    boundary = b"\r\n--" + match[1].encode()
-    sections = (b"\r\n" + request.content()).replace(b"\r\n--" + match[1].encode(), boundary).split(boundary)
-    if len(sections) == 2:  # noqa: PLR2004 - Python's client ends lines with LF only.
-        sections = (b"\n" + request.content()).split(b"\n--" + match[1].encode())
+    sections = re.split(rb"(?:^|\r\n|\n)--" + re.escape(match[1].encode()), request.content())
     contents = [re.split(rb"\r?\n\r?\n", section, maxsplit=1)[-1] for section in sections[1:-1]]
     if len(contents) != 2:  # noqa: PLR2004
         raise ApiError(400, "badRequest", "multipart upload needs two parts: the job and the data")

@@ -3,7 +3,7 @@
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -224,6 +224,8 @@ def _merged(base: Any, over: Any) -> Any:
         return {**base, **{name: _merged(base.get(name), value) for name, value in over.items()}}
     if isinstance(over, Mapping):
         return {name: _merged(None, value) for name, value in over.items()}
+    if isinstance(over, Sequence) and not isinstance(over, str):
+        return [_merged(None, item) for item in over]
     if isinstance(over, Path):
         return str(over)
     return over
