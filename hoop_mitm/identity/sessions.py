@@ -69,6 +69,9 @@ class Sessions:
             raise _wrong_connection(str(identified.connection))
         now = self._clock()
         if identified.session_id is not None:
+            found = self._open.get(identified.session_id)
+            if found is not None and found.session.principal.key != identified.principal.key:
+                raise _foreign()  # Also where its claim was forgotten while it is open.
             claimed = self._claim(identified.session_id, identified.principal, connection)
             return self._named(claimed, identified, agent, client_address, now)
         return self._unnamed(identified, connection, agent, client_address, now)
@@ -99,8 +102,6 @@ class Sessions:
     ) -> tuple[Session, bool]:
         session_id = str(identified.session_id)
         if found := self._open.get(session_id):
-            if found.session.principal.key != identified.principal.key:
-                raise _foreign()  # Its claim was forgotten while it is open.
             found.seen_at = now
             return found.session, False
         if claimed.session is None:
