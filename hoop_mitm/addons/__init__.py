@@ -1,0 +1,88 @@
+"""The addons: hooks only. The one room, with `hoop_mitm.gateway`, that knows mitmproxy.
+
+`install` puts the whole set into a running mitmproxy, in its one order, at the top level: so that no script that fails, is
+saved again or is deleted can take it out.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from mitmproxy import ctx
+
+from hoop_mitm import bigquery
+from hoop_mitm.addons.credentials import Credentials
+from hoop_mitm.addons.guard import Guard
+from hoop_mitm.addons.identity import Identity
+from hoop_mitm.addons.labels import Labels
+from hoop_mitm.addons.lockdown import Lockdown
+from hoop_mitm.addons.operations import Doors, Operations
+from hoop_mitm.addons.ownership import Ownership
+from hoop_mitm.addons.recorder import Recorder
+from hoop_mitm.addons.routing import Routing
+from hoop_mitm.addons.services import Services
+from hoop_mitm.addons.strip import Strip
+from hoop_mitm.addons.token_exchange import TokenExchange
+from hoop_mitm.certs import ensure_ca
+from hoop_mitm.config import load
+
+logger = logging.getLogger(__name__)
+
+
+class Hoop:
+    """The stages, ahead of every addon of mitmproxy: nothing sees a credential that a client sent."""
+
+    name = "hoop"
+
+    def __init__(self, addons: list[Any]) -> None:
+        self.addons = addons
+
+
+class HoopLast:
+    """Credential and recorder, behind every addon of mitmproxy."""
+
+    name = "hoop-last"
+
+    def __init__(self, addons: list[Any]) -> None:
+        self.addons = addons
+
+
+def install(config_file: Path) -> None:
+    """Puts the gateway into the mitmproxy that is running. Does nothing where it stands already.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        OptionsError: an option of mitmproxy is set in a way that would undo a promise.
+    """
+    manager = ctx.master.addons
+    if manager.get(Hoop.name):
+        return
+    config = load(config_file)
+    ensure_ca(config.gateway.certs, sorted(bigquery.INTERCEPTED_HOSTS))
+    lockdown = Lockdown(config)
+    lockdown.engage()
+    first, last, guard = gateway_addons(Services(config), lockdown)
+    manager.chain.insert(0, manager.register(first))
+    manager.add(last, guard)
+    logger.info("hoop-mitm gateway for %s.", ", ".join(connection.name for connection in config.connections))
+
+
+def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLast, Guard]:
+    """The whole set in its one order."""
+    routing = Routing(services)
+    first = [
+        lockdown,
+        Strip(services),
+        routing,
+        TokenExchange(services),
+        Identity(services),
+        Doors(services),
+        Operations(services),
+        Ownership(services),
+        Labels(services),
+    ]
+    last = [Credentials(services), Recorder(services)]
+    return Hoop(first), HoopLast(last), Guard(services, routing, [*first, *last])
+
+
+__all__ = ["Hoop", "HoopLast", "install"]

@@ -1,0 +1,34 @@
+"""Who asks."""
+
+from mitmproxy import http
+
+from hoop_mitm.addons.stage import Stage
+from hoop_mitm.addons.ticket import Ticket
+from hoop_mitm.errors import IdentityError
+from hoop_mitm.identity import Identified
+
+
+class Identity(Stage):
+    """Every request carries an OIDC identity, or it goes nowhere.
+
+    The inner bearer comes first: the gateway's own session token, or a raw OIDC token. A client that has none, or
+    brings a token that is no JWT (a Google token of its own, which has been taken off), may have identified itself to
+    the proxy at CONNECT. It is checked anew on every request, so that expiry and revocation bite on a live connection.
+    """
+
+    at_headers = True
+
+    async def decide(self, flow: http.HTTPFlow, ticket: Ticket) -> None:  # noqa: ARG002 - a stage's signature
+        ticket.identified = await self._identify(ticket)
+
+    async def _identify(self, ticket: Ticket) -> Identified:
+        bearer = ticket.bearer
+        if ticket.proxy_bearer and (bearer is None or bearer.count(".") != 2):  # noqa: PLR2004 - a JWT's three parts
+            bearer = ticket.proxy_bearer
+        if bearer is None:
+            raise IdentityError(
+                "missing",
+                "hoop-mitm does not know who you are: the request came without a token. "
+                "Start your client with `hoop-mitm run -- …`, or point GOOGLE_APPLICATION_CREDENTIALS at the file that it makes.",
+            )
+        return await self.services.authenticator.authenticate(bearer)

@@ -1,0 +1,143 @@
+"""What the addons share: one of each, made from the configuration."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
+
+from mitmproxy import connection
+from uuid_utils import uuid7
+
+from hoop_mitm.addons.ticket import Tickets
+from hoop_mitm.config import Config
+from hoop_mitm.credentials import CredentialSource
+from hoop_mitm.errors import RecordingError
+from hoop_mitm.identity import (
+    Authenticator,
+    Principal,
+    Session,
+    Sessions,
+    SigningKeys,
+    TokenExchange,
+    bearer_of,
+    proxy_bearer_of,
+)
+from hoop_mitm.outbound import Fetcher, session
+from hoop_mitm.recording import EventRecord, Recorder
+
+START_TIMEOUT = 15.0
+"""Seconds that an early request waits for the journal to be open."""
+
+MOST_UPLOADS = 4096
+"""Resumable uploads under way that are remembered; the oldest goes."""
+
+
+class Services:
+    """Everything that outlives a flow."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.tickets = Tickets()
+        self.carried: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
+        self.by_project = {project: c for c in config.connections for project in c.projects}
+        self.recorder = Recorder(config.recording)
+        http = session(config.gateway.upstream)
+        self.sources = {c.name: CredentialSource(c, http, self.protect) for c in config.connections}
+        self.authenticator = Authenticator(
+            config.identity,
+            config.connections,
+            SigningKeys.load_or_create(config.gateway.state),
+            Fetcher(config.gateway.upstream),
+        )
+        self.sessions = Sessions(config.identity.session_idle)
+        self.exchange = TokenExchange(self.authenticator, self.sessions)
+        self.uploads: dict[str, str] = {}
+        self._ready = asyncio.Event()
+
+    async def start(self) -> None:
+        await self.recorder.start()
+        await self.event("gateway.started", "The gateway started.")
+        self._ready.set()
+
+    async def stop(self) -> None:
+        """Ends all sessions and writes what is under way."""
+        try:
+            await self.end_sessions(self.sessions.all())
+            await self.event("gateway.stopped", "The gateway stopped.")
+        finally:
+            await self.recorder.stop()
+
+    async def ready(self) -> None:
+        """Returns when requests can be recorded; mitmproxy listens a moment before.
+
+        Raises:
+            RecordingError: that moment is over, and they cannot.
+        """
+        if self._ready.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._ready.wait(), START_TIMEOUT)
+        except TimeoutError:
+            raise RecordingError("hoop-mitm could not open its journal, so it forwards nothing.") from None
+
+    def protect(self, secret: str) -> None:
+        """Makes sure that this value never gets into a record."""
+        self.recorder.redactor.protect(secret)
+
+    def protect_carrier(self, header: str) -> None:
+        """The same for a header's value and for the token inside it."""
+        for value in (header, bearer_of(header), proxy_bearer_of(header)):
+            if value:
+                self.protect(value)
+
+    def event_record(
+        self,
+        kind: str,
+        message: str,
+        *,
+        client_address: str = "",
+        principal: Principal | None = None,
+        session_id: str | None = None,
+        flow_id: str | None = None,
+        details: dict[str, object] | None = None,
+    ) -> EventRecord:
+        return EventRecord(
+            id=str(uuid7()),
+            at=datetime.now(UTC),
+            type=kind,
+            message=message,
+            session_id=session_id,
+            principal=principal,
+            flow_id=flow_id,
+            client_address=client_address,
+            details=details or {},
+        )
+
+    async def event(
+        self,
+        kind: str,
+        message: str,
+        *,
+        client_address: str = "",
+        principal: Principal | None = None,
+        details: dict[str, object] | None = None,
+    ) -> None:
+        """Writes an event; returns when it is durable."""
+        await self.recorder.write(
+            self.event_record(kind, message, client_address=client_address, principal=principal, details=details)
+        )
+
+    async def end_sessions(self, sessions: Iterable[Session]) -> None:
+        """Records that these sessions are over."""
+        records = [
+            self.event_record("session.ended", "The session ended.", principal=ended.principal, session_id=ended.id)
+            for ended in sessions
+        ]
+        if records:
+            await self.recorder.write(*records)
+
+    def remember_upload(self, handle: str, upload_id: str) -> None:
+        self.protect(upload_id)
+        self.uploads[handle] = upload_id
+        while len(self.uploads) > MOST_UPLOADS:
+            self.uploads.pop(next(iter(self.uploads)))

@@ -1,0 +1,94 @@
+"""What is known of a flow on its way through the addons."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+
+from hoop_mitm.bigquery import Door, Operation, Resource
+from hoop_mitm.config.model import Connection
+from hoop_mitm.credentials import AccessToken
+from hoop_mitm.identity import Identified, Session
+from hoop_mitm.policy import Verdict
+from hoop_mitm.recording import Owner, Spool
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One flow's facts and stamps.
+
+    A flow leaves for Google only with a stamp of every stage. Stages write facts here rather than on the flow, because
+    anything on the flow is sent.
+
+    Attributes:
+        flow_id: UUIDv7 in text; the id of its record.
+        url: as the client sent it, without credentials.
+        bearer / proxy_bearer: what the client identified itself with; taken off the request before anything else.
+        early: the request's body is streamed, so every stage runs at its headers.
+        stamps: names of the stages that said yes.
+        verdict: set by whoever refused; ``None`` while nobody has.
+        answered: the answer is ours by design (token exchange), not a refusal and not Google's.
+        sealed: what of the request was understood, to be compared with what is about to leave.
+        forwarded: it has left for Google.
+        answer: Google's answer, kept off the flow until the guard lets it go.
+    """
+
+    flow_id: str
+    started_at: datetime
+    host: str
+    method: str
+    url: str
+    user_agent: str
+    client_address: str
+    headers: tuple[tuple[str, str], ...]
+    bearer: str | None = field(default=None, repr=False)
+    proxy_bearer: str | None = field(default=None, repr=False)
+    early: bool = False
+    stamps: set[str] = field(default_factory=set)
+    verdict: Verdict | None = None
+    error: str | None = None
+    answered: bool = False
+    identified: Identified | None = None
+    connection: Connection | None = None
+    session: Session | None = None
+    session_is_new: bool = False
+    door: Door | None = None
+    operation: Operation | None = None
+    request_body: bytes | None = None
+    credential: AccessToken | None = field(default=None, repr=False)
+    sealed: tuple[object, ...] = field(default=(), repr=False)
+    intent: bool = False
+    forwarded: bool = False
+    answer: http.Response | None = None
+    recorded: bool = False
+    request_spool: Spool | None = None
+    response_spool: Spool | None = None
+    owns: dict[Resource, Owner] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> bool:
+        return self.verdict is not None and self.verdict.decision == "deny"
+
+
+def seal(request: http.Request) -> tuple[object, ...]:
+    """Everything of a request that reaches Google, for comparison. Cheap: bytes that were not replaced compare as the same object."""
+    data = request.data
+    return data.method, data.scheme, data.host, data.port, data.path, data.authority, data.headers.fields, data.content
+
+
+class Tickets:
+    """Tickets by flow. One goes when its flow does."""
+
+    def __init__(self) -> None:
+        self._by_flow: WeakKeyDictionary[http.HTTPFlow, Ticket] = WeakKeyDictionary()
+
+    def put(self, flow: http.HTTPFlow, ticket: Ticket) -> None:
+        self._by_flow[flow] = ticket
+
+    def of(self, flow: http.HTTPFlow) -> Ticket | None:
+        return self._by_flow.get(flow)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return iter(list(self._by_flow.values()))

@@ -1,0 +1,76 @@
+"""Google's token endpoints, answered here: a client trades its OIDC token for a session of ours, never for Google's."""
+
+from urllib.parse import parse_qsl
+
+from mitmproxy import http
+
+from hoop_mitm.addons.answers import refuse
+from hoop_mitm.addons.failsafe import Addon
+from hoop_mitm.addons.services import Services
+from hoop_mitm.bigquery import TOKEN_HOSTS
+from hoop_mitm.errors import HoopError
+from hoop_mitm.identity import Answer
+
+MAX_FORM = 256 * 1024
+"""Bytes. A form holds one token, which may be 64 KiB, percent-encoded."""
+
+
+class TokenExchange(Addon):
+    """Answers what client libraries ask Google's token endpoints. Nothing of it is ever forwarded, nor recorded as a flow.
+
+    https://cloud.google.com/iam/docs/reference/sts/rest (token, introspect);
+    https://datatracker.ietf.org/doc/html/rfc8693, rfc7662, rfc6749.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        ticket = self._services.tickets.of(flow)
+        if ticket and ticket.host in TOKEN_HOSTS and not ticket.refused:
+            ticket.answered = True
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        ticket = self._services.tickets.of(flow)
+        if not (ticket and ticket.answered):
+            return
+        await self._services.ready()
+        raw = flow.request.raw_content or b""
+        form = dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True)) if len(raw) <= MAX_FORM else {}
+        for name in ("subject_token", "refresh_token", "assertion", "token", "client_secret"):
+            if form.get(name):
+                self._services.protect_carrier(form[name])
+        try:
+            given = await self._answer(ticket.method, ticket.host, flow.request.path.partition("?")[0], form)
+        except HoopError as error:
+            flow.response = refuse(flow, str(error))
+            return
+        if token := given.body.get("access_token"):
+            self._services.protect(str(token))
+        await self._services.event(
+            "token.exchanged" if given.status < 400 else "token.refused",  # noqa: PLR2004 - HTTP's client errors
+            str(given.body.get("error_description", "A client's token was answered.")),
+            client_address=ticket.client_address,
+            principal=given.principal,
+            details={"host": ticket.host, "status": given.status, "reason": given.reason or ""},
+        )
+        ticket.recorded = True
+        flow.response = http.Response.make(given.status, given.content, {"content-type": "application/json"})
+
+    async def _answer(self, method: str, host: str, path: str, form: dict[str, str]) -> Answer:
+        exchange = self._services.exchange
+        match method, host, path:
+            case "POST", "sts.googleapis.com", "/v1/token":
+                return await exchange.exchange(form)
+            case "POST", "sts.googleapis.com", "/v1/introspect":
+                return await exchange.introspect(form)
+            case "POST", "oauth2.googleapis.com", "/token":
+                return await exchange.refresh(form)
+            case "GET", "iamcredentials.googleapis.com", _ if path.endswith("/allowedLocations"):
+                # Client libraries ask where an account may be used from, and take 404 for "anywhere".
+                return Answer(404, {"error": "not_found"})
+            case _:
+                return Answer(
+                    403,
+                    {"error": "access_denied", "error_description": f"hoop-mitm does not forward {path} on {host}."},
+                )
