@@ -15,10 +15,10 @@ class Decoder(Protocol):
     """Takes one coding off."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes, in pieces of bounded size. Raises :class:`NotEncoded`."""
+        """The decoded bytes, in pieces of bounded size. Raises :class:`NotEncodedError`."""
 
 
-class NotEncoded(ValueError):  # noqa: N818 - what the body turned out to be
+class NotEncodedError(ValueError):
     """The bytes are not what their ``Content-Encoding`` says, or end in the middle of nonsense."""
 
 
@@ -63,12 +63,12 @@ class _Gzip:
                 piece = self._stream.decompress(data, _PIECE)
             except zlib.error as error:
                 if not self._fresh:
-                    raise NotEncoded(str(error)) from error
+                    raise NotEncodedError(str(error)) from error
                 self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
                 try:
                     piece = self._stream.decompress(data, _PIECE)
                 except zlib.error:
-                    raise NotEncoded(str(error)) from error
+                    raise NotEncodedError(str(error)) from error
             self._fresh = False
             if piece:
                 yield piece
@@ -88,7 +88,7 @@ class _Deflate(_Gzip):
 
 class _Brotli:
     def __init__(self) -> None:
-        import brotli
+        import brotli  # type: ignore[import-untyped]
 
         self._stream = brotli.Decompressor()
         self._error = brotli.error
@@ -102,7 +102,7 @@ class _Brotli:
                     b"" if self._stream.can_accept_more_data() else self._stream.process(b"", output_buffer_limit=_PIECE)
                 )
         except self._error as error:
-            raise NotEncoded(str(error)) from error
+            raise NotEncodedError(str(error)) from error
 
 
 class _Zstd:
@@ -126,7 +126,7 @@ class _Zstd:
                     if self._stream.eof:
                         self._stream = self._make()
         except self._error as error:
-            raise NotEncoded(str(error)) from error
+            raise NotEncodedError(str(error)) from error
 
 
 _DECODERS: dict[str, type[_Gzip | _Brotli | _Zstd]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from hoop_mitm.recording.decoding import MAX_DECODED, Decoder, NotEncoded, decoder
+from hoop_mitm.recording.decoding import MAX_DECODED, Decoder, NotEncodedError, decoder
 from hoop_mitm.recording.redaction import Redactor
 
 PART = 4 * 2**20
@@ -85,10 +85,26 @@ class Press:
                 if self.size + len(self._waiting) > MAX_DECODED:
                     self.cut = f"it decodes to more than {MAX_DECODED >> 20} MiB"
                     return
-        except NotEncoded as error:
+        except NotEncodedError as error:
             if self.size or self._waiting:
                 self.cut = f"its content encoding is broken: {error}"
                 return
             # It is not encoded at all, whatever its headers say.
             self._decoder = None
             yield data
+
+
+def plain_body(data: bytes, codings: Sequence[str]) -> bytes:
+    """A whole body without its content encoding; as it is, where it turns out not to be encoded."""
+    chain = decoder(codings)
+    if chain is None:
+        return data
+    plain = bytearray()
+    try:
+        for piece in chain.feed(data):
+            plain += piece
+            if len(plain) > MAX_DECODED:
+                break
+    except NotEncodedError:
+        return bytes(plain) or data
+    return bytes(plain)

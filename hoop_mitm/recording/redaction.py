@@ -13,11 +13,9 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote_plus
 
-if TYPE_CHECKING:
-    from ahocorasick_rs import BytesAhoCorasick
+from ahocorasick_rs import BytesAhoCorasick
 
 REDACTED = "[redacted]"
 
@@ -79,12 +77,11 @@ class Redactor:
     Args:
         capacity: how many values are remembered; the ones not seen for longest are forgotten first. Tokens are
             short-lived, so what falls out has expired.
-        handle_key: key of the handles that stand in for upload ids; the same key gives the same handles.
     """
 
-    def __init__(self, *, capacity: int = 2048, handle_key: bytes | None = None) -> None:
+    def __init__(self, *, capacity: int = 2048) -> None:
         self._capacity = capacity
-        self._handle_key = handle_key or secrets.token_bytes(32)
+        self._handle_key = secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._building = threading.Lock()
         self._passing: OrderedDict[bytes, None] = OrderedDict()
@@ -93,6 +90,10 @@ class Redactor:
         self._fresh: list[bytes] = []
         self._settled_matcher = _Matcher(())
         self._fresh_matcher: _Matcher | None = None
+
+    def use_handle_key(self, key: bytes) -> None:
+        """Make the handles that this key gives from now on: the journal's, so that they outlive a restart."""
+        self._handle_key = hashlib.blake2b(key, person=b"handles").digest()
 
     def protect(self, value: str | bytes, *, keep: bool = False) -> None:
         """Register a secret; call it before the first record that may hold it. Cheap, and repeatable.
@@ -153,7 +154,7 @@ class Redactor:
         if name in SECRET_HEADERS:
             return REDACTED
         if name in HANDLED_HEADERS:
-            return self._handle(value)
+            return self.handle(value)
         return self.url(value) if "?" in value or "://" in value else self.text(value)
 
     def _parameters(self, url: str) -> str:
@@ -171,9 +172,10 @@ class Redactor:
             return pair
         if plain in SECRET_PARAMETERS:
             return f"{name}={REDACTED}"
-        return f"{name}={self._handle(value)}" if plain in HANDLED_PARAMETERS else pair
+        return f"{name}={self.handle(value)}" if plain in HANDLED_PARAMETERS else pair
 
-    def _handle(self, value: str) -> str:
+    def handle(self, value: str) -> str:
+        """What stands in for a value that carries authority: the same for the same value, and good for nothing."""
         plain = unquote_plus(value).encode("utf-8", "surrogatepass")
         return "handle-" + hashlib.blake2b(plain, key=self._handle_key, digest_size=12).hexdigest()
 
@@ -212,11 +214,7 @@ class _Matcher:
                 self._by_anchor.setdefault(spelling[:_ANCHOR], []).append(spelling)
                 self.longest = max(self.longest, len(spelling))
         self._anchors = list(self._by_anchor)
-        self._automaton: BytesAhoCorasick | None = None
-        if self._anchors:
-            from ahocorasick_rs import BytesAhoCorasick
-
-            self._automaton = BytesAhoCorasick(self._anchors)
+        self._automaton = BytesAhoCorasick(self._anchors) if self._anchors else None
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
         if self._automaton is None:

@@ -95,7 +95,7 @@ COMMENT ON COLUMN jobs.statement IS 'The SQL exactly as the client sent it.';
 COMMENT ON COLUMN jobs.executed_statement IS 'The SQL that BigQuery was given, where the gateway changed it; otherwise NULL.';
 COMMENT ON COLUMN jobs.fingerprint IS 'Hash of the normalised statement without its literals: statements of one shape share it.';
 COMMENT ON COLUMN jobs.statement_type IS 'BigQuery''s word: SELECT, INSERT, CREATE_TABLE_AS_SELECT, SCRIPT …';
-COMMENT ON COLUMN jobs.job_type IS 'QUERY, LOAD, EXTRACT, COPY or UNKNOWN (only polls of it were seen).';
+COMMENT ON COLUMN jobs.job_type IS 'QUERY, LOAD, EXTRACT or COPY.';
 COMMENT ON COLUMN jobs.referenced_tables IS 'Tables that the job read, by BigQuery''s own account, also behind views.';
 COMMENT ON COLUMN jobs.destination IS 'Table that the result went to; an anonymous one where none was named.';
 COMMENT ON COLUMN jobs.labels IS 'Labels on the job, the gateway''s own (hoop-…) included.';

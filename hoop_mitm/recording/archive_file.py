@@ -1,0 +1,146 @@
+"""The archive, open for a fold: as briefly as can be, because nobody else can have it meanwhile."""
+
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from hoop_mitm.errors import RecordingError
+
+VERSION = 1
+
+#: Small row groups keep the stall of a checkpoint short.
+_ATTACH = "ATTACH '{path}' AS archive (ROW_GROUP_SIZE 8192)"
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": "2",
+    "memory_limit": "1GB",
+    "checkpoint_threshold": "1GB",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+_VERSION = "SELECT version, written_by FROM archive"
+_HAS_TABLES = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'archive'"
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
+
+
+class ArchiveBusyError(RecordingError):
+    """Somebody reads the archive just now."""
+
+
+class ArchiveFile:
+    """A context manager. Tables are read and written as lists of rows, through Arrow."""
+
+    def __init__(self, path: Path, *, wait: float = 0) -> None:
+        """Open the archive, and make it when there is none.
+
+        Args:
+            wait: seconds to ask again for while somebody has it open.
+
+        Raises:
+            ArchiveBusyError: somebody had it open all the time.
+            RecordingError: it cannot be opened, or is of a version that this program does not know.
+        """
+        self._connection = _attached(path, wait)
+        self._schemas: dict[str, pa.Schema] = {}
+        try:
+            self._make_tables(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Have everything in the file itself, and let it go."""
+        self._connection.close()
+
+    def begin(self) -> None:
+        self._connection.execute("BEGIN")
+
+    def rollback(self) -> None:
+        with contextlib.suppress(duckdb.Error):
+            self._connection.execute("ROLLBACK")
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._connection.execute(statement, list(values)).to_arrow_table().to_pylist()
+        return found
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> None:
+        self._connection.execute(statement, list(values))
+
+    def execute_with(self, statement: str, table: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Run a statement that reads ``rows``, shaped like ``table``, under the name ``batch``."""
+        batch = pa.Table.from_pylist(list(rows), schema=self._schema(table))
+        if batch.num_rows:
+            self._connection.register("batch", batch)
+            self._connection.execute(statement)
+            self._connection.unregister("batch")
+
+    def insert(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
+        self.execute_with(f"INSERT INTO {table} SELECT * FROM batch", table, rows)  # noqa: S608 - a name of ours
+
+    def _schema(self, table: str) -> pa.Schema:
+        if table not in self._schemas:
+            empty = self._connection.execute(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - a name of ours
+            self._schemas[table] = empty.to_arrow_table().schema
+        return self._schemas[table]
+
+    def _make_tables(self, path: Path) -> None:
+        found = self._connection.execute(_HAS_TABLES).fetchone()
+        if found == (0,):
+            self.begin()
+            self._connection.execute(resources.files("hoop_mitm.recording").joinpath("schema.sql").read_text())
+            program = f"hoop-mitm {metadata.version('hoop-mitm')}, duckdb {duckdb.__version__}"
+            self._connection.execute("INSERT INTO archive VALUES (?, now(), ?)", [VERSION, program])
+            self.commit()
+            path.chmod(0o600)
+            return
+        try:
+            row = self._connection.execute(_VERSION).fetchone()
+        except duckdb.CatalogException:
+            row = None
+        if row is None:
+            raise RecordingError(f"{path} is a DuckDB file, but no hoop-mitm archive. Move it away.")
+        if row[0] != VERSION:
+            raise RecordingError(
+                f"{path} has version {row[0]} of the archive's format, written by {row[1]}; this program writes version "
+                f"{VERSION}. Upgrade hoop-mitm, or move the file away to begin a new one. Nothing is lost meanwhile."
+            )
+
+
+def _attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:
+    give_up = time.monotonic() + wait
+    pause = _FIRST_PAUSE
+    while True:
+        connection = duckdb.connect(config=_SETTINGS)
+        try:
+            connection.execute(_ATTACH.format(path=str(path).replace("'", "''")))
+            connection.execute("USE archive")
+            connection.execute("SET TimeZone = 'UTC'")
+        except duckdb.Error as error:
+            with contextlib.suppress(duckdb.Error):
+                connection.close()
+            first_line = str(error).splitlines()[0]
+            if "lock on file" not in str(error):
+                raise RecordingError(f"{path} cannot be opened for folding: {first_line}") from error
+            if time.monotonic() >= give_up:
+                raise ArchiveBusyError(f"{path} is being read by another program; folding waits.") from error
+        else:
+            return connection
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)

@@ -1,0 +1,373 @@
+"""Folding: from the journal into the archive, everything once.
+
+Run as ``python -m hoop_mitm.recording.fold DIRECTORY`` it folds every second until its standard input closes, which is
+how it ends with its gateway, however that one ends. How far it has come is written into the archive in the transaction
+that takes the records over: a fold that is killed at any moment has happened, or it has not.
+"""
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from hoop_mitm.errors import RecordingError
+from hoop_mitm.recording.archive_file import ArchiveBusyError, ArchiveFile
+from hoop_mitm.recording.journal import reason
+from hoop_mitm.recording.layout import Hold, Layout, is_held
+from hoop_mitm.recording.tables import Batch, lose_open
+from hoop_mitm.recording.unfolded import Row, Unfolded
+
+log = logging.getLogger(__name__)
+
+#: How long an intent waits for its answer before it becomes visible as an open flow, in seconds.
+YOUNG = 3.0
+_MOST_ROWS = 4000
+_MOST_BYTES = 96 * 2**20
+_BODIES_AT_ONCE = 32 * 2**20
+#: How long one attempt waits for a reader to let the archive go, in seconds; then comes the next attempt.
+_PATIENCE = 1.0
+_LAST_PATIENCE = 5.0
+_PAUSE_FOR_LOCK = 0.1
+
+#: Errors that come of what a record holds, not of the disk or the file.
+_BAD_RECORD = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    pa.ArrowException,
+)
+_FEW = 16
+
+_MARK = "SELECT folded_to, held FROM journals WHERE id = ?"
+_SET_MARK = "UPDATE journals SET folded_to = ?, held = ?, folded_at = ? WHERE id = ?"
+_FIRST_MARK = "INSERT INTO journals VALUES (?, 0, [], now())"
+_NEW_BODIES = """
+    INSERT INTO bodies
+    SELECT * FROM batch
+    WHERE NOT EXISTS (FROM bodies AS old WHERE old.hash = batch.hash AND old.part = batch.part)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldReport:
+    """``folded`` records were taken over; ``remaining`` still lie in the journal."""
+
+    folded: int = 0
+    remaining: int = 0
+
+
+@dataclass(slots=True)
+class _Mark:
+    """How far the archive is, and which file said so."""
+
+    file: tuple[int, int]
+    folded_to: int
+    held: list[int] = field(default_factory=list)
+
+
+class Fold:
+    """Folds one recordings directory. The caller holds :attr:`Layout.fold_lock`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._journal = layout.identity().id
+        self._unfolded = Unfolded(layout)
+        self._mark: _Mark | None = None
+        self._first_seen: dict[int, float] = {}
+        self._most = _MOST_ROWS
+
+    def close(self) -> None:
+        self._unfolded.close()
+
+    def run(self, *, everything: bool = False, wait: float = _PATIENCE) -> FoldReport:
+        """Take over all that is there; intents too young to be visible only with ``everything``.
+
+        Raises:
+            ArchiveBusyError: somebody reads the archive; nothing is lost, try again.
+            RecordingError: the archive or the journal cannot be used.
+        """
+        folded = 0
+        try:
+            while (more := self._step(everything=everything, wait=wait)) is not None:
+                folded += more
+        except OSError as error:
+            raise RecordingError(f"{self._layout.directory} cannot be folded ({reason(error)}).") from error
+        assert self._mark is not None
+        return FoldReport(folded, len(self._mark.held))
+
+    def remaining(self) -> int:
+        """Records that are not in the archive yet, as far as that is known."""
+        mark = self._mark
+        return self._unfolded.last() - mark.folded_to + len(mark.held) if mark else self._unfolded.last()
+
+    def mark_lost(self, wait: float) -> None:
+        """Say of every open flow that nobody will say any more how it ended."""
+        with ArchiveFile(self._layout.archive, wait=wait) as archive:
+            lose_open(archive)
+
+    def _step(self, *, everything: bool, wait: float) -> int | None:
+        """Fold one batch; ``None`` when nothing was left to do."""
+        mark = self._known_mark()
+        if mark is None:
+            with ArchiveFile(self._layout.archive, wait=wait) as archive:
+                mark = self._read_mark(archive)
+        rows = self._unfolded.rows(mark.folded_to, mark.held, most=self._most, most_bytes=_MOST_BYTES)
+        held = set() if everything else self._young(rows)
+        taken = [row for row in rows if row.seq not in held]
+        self._mark = mark
+        if not taken and not self._unfolded.damaged and held == set(mark.held):
+            return None
+        folded_to = max((row.seq for row in rows), default=mark.folded_to)
+        bad: set[int] = set()
+        while True:
+            try:
+                done = self._take_over(mark, _Mark(mark.file, folded_to, sorted(held)), taken, bad, wait)
+                break
+            except _BAD_RECORD as error:
+                if len(taken) > _FEW:
+                    # One of them is bad: it will be among fewer next time.
+                    self._most = max(1, self._most // 16)
+                    return 0
+                if bad:
+                    raise
+                log.warning("a record cannot be folded: %s", error)
+                bad = self._bad(taken, wait)
+        self._most = min(_MOST_ROWS, self._most * 2)
+        if done:
+            self._first_seen = {seq: seen for seq, seen in self._first_seen.items() if seq in held}
+            self._tidy(taken)
+        return len(taken) if done else 0
+
+    def _take_over(self, before: _Mark, after: _Mark, rows: Sequence[Row], bad: set[int], wait: float) -> bool:
+        """Write rows and the new mark in one transaction; ``False`` when the archive is not the one that it was."""
+        # A bad record must not keep the others out for ever; that there was one stays visible as an event.
+        good = [replace(row, kind="unreadable", note={}) if row.seq in bad else row for row in rows]
+        batch = Batch(self._unfolded, good, self._unfolded.damaged)
+        with ArchiveFile(self._layout.archive, wait=wait) as archive:
+            if self._read_mark(archive) != before:
+                self._mark = None
+                return False
+            self._fold_bodies(archive, good)
+            archive.begin()
+            batch.fold_into(archive)
+            archive.execute(_SET_MARK, [after.folded_to, after.held, datetime.now(UTC), self._journal])
+            archive.commit()
+        self._mark = replace(after, file=_file(self._layout.archive))
+        self._unfolded.damaged.clear()
+        # A hint for readers who want to know how far behind the archive is.
+        self._layout.folded.write_text(str(after.folded_to))
+        return True
+
+    def _bad(self, rows: Sequence[Row], wait: float) -> set[int]:
+        """The records that cannot be folded even alone."""
+        bad = set()
+        with ArchiveFile(self._layout.archive, wait=wait) as archive:
+            for row in rows:
+                try:
+                    archive.begin()
+                    Batch(self._unfolded, [row]).fold_into(archive)
+                except _BAD_RECORD:
+                    bad.add(row.seq)
+                archive.rollback()
+        return bad
+
+    def _known_mark(self) -> _Mark | None:
+        return self._mark if self._mark and self._mark.file == _file(self._layout.archive) else None
+
+    def _read_mark(self, archive: ArchiveFile) -> _Mark:
+        found = archive.rows(_MARK, [self._journal])
+        if not found:
+            archive.execute(_FIRST_MARK, [self._journal])
+            found = archive.rows(_MARK, [self._journal])
+        return _Mark(_file(self._layout.archive), found[0]["folded_to"], list(found[0]["held"]))
+
+    def _young(self, rows: Sequence[Row]) -> set[int]:
+        """The intents that may still wait: without an outcome, seen a moment ago, of a gateway that lives."""
+        now = time.monotonic()
+        newest_start = max((row.seq for row in rows if row.kind == "start"), default=0)
+        outcomes = {row.note["id"] for row in rows if row.kind == "flow" and row.note["state"] != "open"}
+        young = set()
+        for row in rows:
+            if row.kind == "flow" and row.note["state"] == "open" and row.note["id"] not in outcomes:
+                # By this process's own clock: the wall clock may jump.
+                age = now - self._first_seen.setdefault(row.seq, now)
+                if age < YOUNG and row.seq > newest_start:
+                    young.add(row.seq)
+        return young
+
+    def _fold_bodies(self, archive: ArchiveFile, rows: Sequence[Row]) -> None:
+        """Bodies go first and on their own: they are found by what they hold, so that twice does no harm."""
+        for bodies in _in_portions(self._bodies(rows)):
+            archive.begin()
+            archive.execute_with(_NEW_BODIES, "bodies", bodies)
+            archive.commit()
+
+    def _bodies(self, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()
+        for row in rows:
+            for side in ("request", "response"):
+                note = row.body_note(side)
+                if note is None or note["hash"] in seen:
+                    continue
+                seen.add(note["hash"])
+                digest = bytes.fromhex(note["hash"])
+                try:
+                    for part, (size, data) in enumerate(self._unfolded.frames(row, side)):
+                        yield {"hash": digest, "part": part, "size": size, "data": data}
+                except (OSError, EOFError) as error:
+                    log.error("a body of record %s is lost: %s", row.seq, error)  # noqa: TRY400
+
+    def _tidy(self, taken: Sequence[Row]) -> None:
+        assert self._mark is not None
+        for row in taken:
+            for side in ("request", "response"):
+                if (note := row.body_note(side)) and "file" in note:
+                    (self._layout.bodies / note["file"]).unlink(missing_ok=True)
+        run = max((row.seq for row in taken if row.kind == "start"), default=0)
+        if run:
+            # Whatever gateways before this one left and no record names.
+            for path in self._layout.bodies.iterdir():
+                if path.name < f"{run:016d}":
+                    path.unlink(missing_ok=True)
+        self._unfolded.trim(self._mark.folded_to, self._mark.held)
+
+
+def fold_once(directory: Path, *, wait: float = 2.0) -> FoldReport:
+    """Fold what the journal in ``directory`` holds; where a gateway's fold does so, wait for it to catch up.
+
+    For readers. ``wait`` is how many seconds to wait, for somebody who reads the archive, or for the other fold.
+    ``remaining`` in the report is what the archive does not hold yet.
+
+    Raises:
+        RecordingError: the journal or the archive cannot be used.
+    """
+    layout = Layout(directory.absolute())
+    if not layout.journal.is_dir():
+        return FoldReport()
+    hold = Hold(layout.fold_lock)
+    try:
+        if not hold.take():
+            return FoldReport(0, _catching_up(layout, wait))
+    except OSError as error:
+        raise RecordingError(f"{layout.fold_lock} cannot be written ({reason(error)}).") from error
+    fold = Fold(layout)
+    try:
+        alive = is_held(layout.lock)
+        report = fold.run(everything=not alive, wait=wait)
+        if report.folded and not alive:
+            fold.mark_lost(wait)
+    except ArchiveBusyError:
+        return FoldReport(0, fold.remaining())
+    finally:
+        fold.close()
+        hold.release()
+    return report
+
+
+def _catching_up(layout: Layout, wait: float) -> int:
+    """How many records another fold has still before it, after waiting for those that were there at the beginning."""
+    with contextlib.closing(Unfolded(layout)) as unfolded:
+        last = unfolded.last()
+        give_up = time.monotonic() + wait
+        while (ahead := last - _folded_to(layout)) > 0 and time.monotonic() < give_up:
+            time.sleep(_PAUSE_FOR_LOCK)
+        return max(0, ahead)
+
+
+def _folded_to(layout: Layout) -> int:
+    try:
+        return int(layout.folded.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _file(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
+def _in_portions(bodies: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    portion: list[dict[str, Any]] = []
+    size = 0
+    for body in bodies:
+        portion.append(body)
+        size += len(body["data"])
+        if size > _BODIES_AT_ONCE:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hoop_mitm.recording.fold", description=__doc__)
+    parser.add_argument("directory", type=Path, help="recordings directory")
+    parser.add_argument("--interval", type=float, default=1.0, help="seconds between folds")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    stop = threading.Event()
+    # Ctrl-C reaches the gateway too, which closes our input when it has written its last record.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def wait_for_end() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        stop.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    _fold_until(stop, Layout(options.directory.absolute()), options.interval)
+    return 0
+
+
+def _fold_until(stop: threading.Event, layout: Layout, interval: float) -> None:
+    hold = Hold(layout.fold_lock)
+    while not hold.take():
+        if stop.wait(_PAUSE_FOR_LOCK):
+            return
+    fold = Fold(layout)
+    complained = ""
+    try:
+        while True:
+            last = stop.is_set()
+            began = time.monotonic()
+            try:
+                fold.run(everything=last, wait=_LAST_PATIENCE if last else _PATIENCE)
+                if last:
+                    fold.mark_lost(_LAST_PATIENCE)
+                complained = ""
+            except ArchiveBusyError:
+                log.debug("the archive is being read; folding waits")
+            except Exception as error:
+                # Whatever it is, the records are safe in the journal: say it once, and try again.
+                if str(error) != complained:
+                    complained = str(error)
+                    log.exception("folding failed and is tried again")
+            if last:
+                return
+            stop.wait(max(0.0, began + interval - time.monotonic()))
+    finally:
+        fold.close()
+        hold.release()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

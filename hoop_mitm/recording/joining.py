@@ -1,0 +1,269 @@
+"""Jobs, joined from the flows that touch them, also when these are folded at different times."""
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from hoop_mitm.bigquery.fingerprints import fingerprint
+from hoop_mitm.bigquery.jobs import JobFacts, merge
+from hoop_mitm.bigquery.operation import TableRef
+from hoop_mitm.recording.archive_file import ArchiveFile
+from hoop_mitm.recording.observing import CREATE_READ_SESSION, JOB_DOORS, Observation, from_plain, observe
+from hoop_mitm.recording.unfolded import Row, Unfolded
+
+#: Larger requests are uploads; larger answers hold rows, and the job's facts come with other answers as well.
+_LARGEST_BODY = 64 * 2**20
+_STARTS = frozenset({"jobs.insert", "jobs.query"})
+_READS_A_TABLE = frozenset({"tabledata.list", "tables.get", CREATE_READ_SESSION})
+
+_JOBS_BY_KEY = "SELECT * FROM jobs WHERE key IN (SELECT unnest(?))"
+_REMOVE_JOBS = "DELETE FROM jobs WHERE key IN (SELECT unnest(?))"
+_JOBS_BY_DESTINATION = """
+    SELECT key, session_id, destination, started_at FROM jobs
+    WHERE destination IS NOT NULL AND destination."table" IN (SELECT unnest(?))
+    ORDER BY started_at
+"""
+_READ_SESSIONS = "SELECT * FROM read_sessions WHERE name IN (SELECT unnest(?))"
+
+type _Table = dict[str, str]
+type _JobRow = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A flow with what it tells."""
+
+    row: Row
+    observation: Observation
+
+    @property
+    def note(self) -> dict[str, Any]:
+        return self.row.note
+
+    @property
+    def door(self) -> str:
+        return (self.note["operation"] or {}).get("door") or ""
+
+    @property
+    def is_denied(self) -> bool:
+        return bool(self.note["verdict"]["decision"] == "deny")
+
+    @property
+    def key(self) -> str | None:
+        """The job that it is about; its own id where BigQuery gave none."""
+        job = self.observation.job
+        if self.note["session"] is None or (job is None and not (self.door in _STARTS and self.is_denied)):
+            return None
+        known = None if self.is_denied else job and job.key
+        return known or (str(self.note["id"]) if self.door in _STARTS else None)
+
+
+class Joiner:
+    """Joins the flows of one batch into jobs. First :meth:`observe`, which takes the time, then :meth:`join`."""
+
+    def __init__(self, unfolded: Unfolded) -> None:
+        self._unfolded = unfolded
+        self._seen: list[_Seen] = []
+
+    def observe(self, rows: Iterable[Row]) -> None:
+        """Understand the flows, from their bodies or from what the recorder noted where bodies are not kept."""
+        self._seen = [_Seen(row, self._observation(row)) for row in sorted(rows, key=lambda row: row.seq)]
+
+    def join(self, archive: ArchiveFile) -> dict[str, str]:
+        """Bring ``jobs`` and ``read_sessions`` up to date; which job each flow belongs to, by the flow's id."""
+        keys: dict[str, str] = {}
+        jobs = self._join_jobs(archive, keys)
+        self._link_reads(archive, jobs, keys)
+        return keys
+
+    def _observation(self, row: Row) -> Observation:
+        note = row.note
+        operation = note["operation"]
+        if operation is None:
+            return Observation()
+        if "observed" in note:
+            return from_plain(note["observed"])
+        if operation["door"] not in JOB_DOORS | {CREATE_READ_SESSION}:
+            return Observation()
+        request, response = (self._unfolded.body(row, side, _LARGEST_BODY) for side in ("request", "response"))
+        return observe(
+            operation["door"], note["state"], note["url"], note["status"], request=request, response=response
+        )
+
+    def _join_jobs(self, archive: ArchiveFile, keys: dict[str, str]) -> dict[str, _JobRow]:
+        about = [(seen, key) for seen in self._seen if (key := seen.key)]
+        if not about:
+            return {}
+        wanted = {key for _, key in about} | {_located(key, seen) for seen, key in about}
+        # An intent that was folded before its answer stands under its flow's id.
+        own = {str(seen.note["id"]) for seen, _ in about}
+        jobs = {row["key"]: row for row in archive.rows(_JOBS_BY_KEY, [list(wanted)])}
+        for seen, key in about:
+            if _elsewhere(jobs.get(key), seen):
+                key = _located(key, seen)  # noqa: PLW2901 - the same id in two locations is two jobs
+            jobs[key] = _joined(jobs.get(key), key, seen)
+            keys[seen.note["id"]] = key
+        archive.execute(_REMOVE_JOBS, [list(wanted | own)])
+        archive.insert("jobs", jobs.values())
+        return jobs
+
+    def _link_reads(self, archive: ArchiveFile, jobs: dict[str, _JobRow], keys: dict[str, str]) -> None:
+        reading = [seen for seen in self._seen if seen.door in _READS_A_TABLE and tables_of(seen.note)]
+        streaming = {seen.note["id"]: name for seen in self._seen if (name := _read_session_of(seen.note))}
+        made: dict[str, dict[str, Any]] = {}
+        if reading:
+            names = list({table["table"] for seen in reading for table in tables_of(seen.note)})
+            results = [*archive.rows(_JOBS_BY_DESTINATION, [names]), *jobs.values()]
+            for seen in reading:
+                job = _job_that_made(results, seen)
+                if job:
+                    keys[seen.note["id"]] = job
+                if name := seen.observation.read_session:
+                    made[name] = {
+                        "name": name,
+                        "session_id": seen.note["session"] and seen.note["session"]["id"],
+                        "flow_id": seen.note["id"],
+                        "job_key": job,
+                        "source": tables_of(seen.note)[0],
+                        "created_at": datetime.fromisoformat(seen.note["started_at"]),
+                    }
+        if not made and not streaming:
+            return
+        known = {row["name"]: row for row in archive.rows(_READ_SESSIONS, [list({*made, *streaming.values()})])}
+        archive.insert("read_sessions", [row for name, row in made.items() if name not in known])
+        for flow, name in streaming.items():
+            session = made.get(name) or known.get(name)
+            if session and session["job_key"]:
+                keys[flow] = session["job_key"]
+
+
+def tables_of(note: dict[str, Any]) -> list[_Table]:
+    """The tables that a flow's request names outside of SQL."""
+    tables: list[_Table] = (note["operation"] or {}).get("tables", [])
+    return tables
+
+
+def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
+    note, operation = seen.note, seen.note["operation"]
+    fresh = seen.observation.job or JobFacts(
+        project=operation["project"],
+        location=operation["location"],
+        statement=operation["statement"],
+        labels=operation["labels"],
+        dry_run=operation["dry_run"],
+    )
+    facts = merge(_facts(old), fresh) if old else fresh
+    row = old or _first_row(key, seen)
+    if old and seen.door in _STARTS and old["statement"] is None:
+        # The job was seen in a poll before; now comes the one who asked for it.
+        row = _first_row(key, seen)
+    state = _state(seen, facts, old)
+    ended = facts.ended_at or row["ended_at"]
+    if ended is None and state in {"DONE", "FAILED", "DENIED"} and note["ended_at"]:
+        ended = datetime.fromisoformat(note["ended_at"])
+    statement = facts.statement or operation["statement"]
+    return row | {
+        "id": None if seen.is_denied else facts.id,
+        "project": facts.project or operation["project"],
+        "location": facts.location,
+        "statement": statement,
+        "fingerprint": _fingerprint(statement) if statement else None,
+        "statement_type": facts.statement_type,
+        "job_type": facts.job_type,
+        "referenced_tables": [dataclasses.asdict(table) for table in facts.referenced_tables],
+        "destination": dataclasses.asdict(facts.destination) if facts.destination else None,
+        "labels": list(facts.labels.items()),
+        "dry_run": facts.dry_run,
+        "state": state,
+        "error": facts.error or (note["error"] if seen.door in _STARTS else None),
+        "bytes_processed": facts.bytes_processed,
+        "bytes_billed": facts.bytes_billed,
+        "cache_hit": facts.cache_hit,
+        "slot_ms": facts.slot_ms,
+        "schema": facts.schema,
+        "row_count": facts.row_count,
+        "ended_at": ended,
+    }
+
+
+def _first_row(key: str, seen: _Seen) -> _JobRow:
+    note = seen.note
+    return {
+        "key": key,
+        "session_id": note["session"]["id"],
+        "executed_statement": note["executed_statement"],
+        "decision": note["verdict"]["decision"],
+        "rule": note["verdict"]["rule"],
+        "message": note["verdict"]["message"] or None,
+        "started_at": datetime.fromisoformat(note["started_at"]),
+        "ended_at": None,
+    }
+
+
+def _state(seen: _Seen, facts: JobFacts, old: _JobRow | None) -> str:
+    if seen.is_denied:
+        return "DENIED"
+    answered = seen.note["state"] in {"complete", "truncated"}
+    if not answered and (old is None or old["state"] == "UNKNOWN"):
+        return "FAILED" if seen.note["state"] == "refused" else "UNKNOWN"
+    return facts.state
+
+
+def _facts(row: _JobRow) -> JobFacts:
+    destination = row["destination"]
+    return JobFacts(
+        project=row["project"],
+        id=row["id"],
+        location=row["location"],
+        statement=row["statement"],
+        statement_type=row["statement_type"],
+        job_type=row["job_type"],
+        referenced_tables=tuple(TableRef(**table) for table in row["referenced_tables"]),
+        destination=TableRef(**destination) if destination else None,
+        labels=dict(row["labels"] or ()),
+        dry_run=row["dry_run"],
+        state=row["state"] if row["state"] in {"PENDING", "RUNNING", "DONE", "FAILED"} else "PENDING",
+        error=row["error"],
+        bytes_processed=row["bytes_processed"],
+        bytes_billed=row["bytes_billed"],
+        cache_hit=row["cache_hit"],
+        slot_ms=row["slot_ms"],
+        schema=row["schema"],
+        row_count=row["row_count"],
+        ended_at=row["ended_at"],
+    )
+
+
+def _located(key: str, seen: _Seen) -> str:
+    job = seen.observation.job
+    return f"{job.project}:{job.location}.{job.id}" if job and job.key == key and job.location else key
+
+
+def _elsewhere(old: _JobRow | None, seen: _Seen) -> bool:
+    job = seen.observation.job
+    return bool(old and job and job.location and old["location"] and old["location"].lower() != job.location.lower())
+
+
+def _job_that_made(results: Iterable[_JobRow], seen: _Seen) -> str | None:
+    """The latest job of the same session whose result went to the table that is read."""
+    session = seen.note["session"] and seen.note["session"]["id"]
+    tables = tables_of(seen.note)
+    found = None
+    for job in results:
+        if job["session_id"] == session and job["destination"] in tables:
+            found = job["key"]
+    return found
+
+
+def _read_session_of(note: dict[str, Any]) -> str | None:
+    streams = (note["operation"] or {}).get("read_streams") or [""]
+    name, marker, _ = streams[0].rpartition("/streams/")
+    return str(name) if marker else None
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(statement: str) -> str | None:
+    return fingerprint(statement)

@@ -1,0 +1,212 @@
+"""Where things lie in a recordings directory, who holds it, and its journal's identity.
+
+    recordings/
+      hoop.duckdb            the archive
+      journal/
+        lock                 held by the gateway that records here
+        fold.lock            held by whoever folds
+        identity             the journal's id and the key of its bodies' hashes
+        000….sqlite          segments: append-only, named by their first record, removed once folded
+        bodies/              bodies of streamed messages, ready to be folded
+        spool/               bodies of messages that still stream
+        owners.sqlite        who owns what at Google, from segments that are gone
+        folded               the last record that is in the archive: a hint, the archive itself knows better
+        fold.log             what the fold had to say
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hoop_mitm.errors import RecordingError
+
+_PAUSE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A journal's id, and the secret that its bodies' hashes and upload handles are keyed with."""
+
+    id: str
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one recordings directory."""
+
+    directory: Path
+
+    @property
+    def archive(self) -> Path:
+        return self.directory / "hoop.duckdb"
+
+    @property
+    def journal(self) -> Path:
+        return self.directory / "journal"
+
+    @property
+    def lock(self) -> Path:
+        return self.journal / "lock"
+
+    @property
+    def fold_lock(self) -> Path:
+        return self.journal / "fold.lock"
+
+    @property
+    def fold_log(self) -> Path:
+        return self.journal / "fold.log"
+
+    @property
+    def folded(self) -> Path:
+        return self.journal / "folded"
+
+    @property
+    def bodies(self) -> Path:
+        return self.journal / "bodies"
+
+    @property
+    def spool(self) -> Path:
+        return self.journal / "spool"
+
+    @property
+    def owners(self) -> Path:
+        return self.journal / "owners.sqlite"
+
+    def segment(self, first: int) -> Path:
+        """The segment whose first record is ``first``."""
+        return self.journal / f"{first:016d}.sqlite"
+
+    def segments(self) -> list[tuple[int, Path]]:
+        """Every segment with the number of its first record, oldest first."""
+        return sorted(
+            (int(path.stem), path) for path in self.journal.glob("*.sqlite") if path.stem.isdecimal()
+        )
+
+    def make(self) -> None:
+        """Make the directories, readable by this user only.
+
+        Raises:
+            RecordingError: they cannot be made.
+        """
+        try:
+            for directory in (self.directory, self.journal, self.bodies, self.spool):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordingError(
+                f"{self.directory} cannot hold recordings ({error.strerror}). Make it writable for this user, or name "
+                "another directory under `recording.directory`."
+            ) from error
+
+    def identity(self) -> Identity:
+        """The journal's identity, made at the first call.
+
+        Raises:
+            RecordingError: it cannot be written, or is damaged.
+        """
+        path = self.journal / "identity"
+        try:
+            if not path.exists():
+                new = path.with_name(f"identity.{os.getpid()}")
+                write_durably(new, f"{uuid.uuid4()}\n{secrets.token_hex(32)}\n".encode())
+                with contextlib.suppress(FileExistsError):
+                    path.hardlink_to(new)
+                new.unlink()
+                sync_directory(self.journal)
+            name, key = path.read_text().split()
+            return Identity(str(uuid.UUID(name)), bytes.fromhex(key))
+        except OSError as error:
+            raise RecordingError(f"{path} cannot be read or written ({error.strerror}).") from error
+        except ValueError as error:
+            raise RecordingError(
+                f"{path} is damaged. Fold what is left with `hoop-mitm sessions`, then move {self.journal} away."
+            ) from error
+
+
+def remove_segment(path: Path) -> None:
+    """Remove a segment, what SQLite keeps beside it included."""
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file of this user's own, and have it on the disk before returning."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Have a directory's new names on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Hold:
+    """A lock on a file, that ends with the process at the latest, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def take(self, *, wait: float = 0) -> bool:
+        """Take it; ``False`` when another process still has it after ``wait`` seconds.
+
+        Raises ``OSError`` when the file cannot be made.
+        """
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        give_up = time.monotonic() + wait
+        while not _lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() >= give_up:
+                os.close(descriptor)
+                return False
+            time.sleep(_PAUSE)
+        # Who it is, for the message to whoever comes second; not worth failing for on a full disk.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+        return True
+
+    def holder(self) -> str:
+        """The process id that the holder wrote, or an empty string."""
+        try:
+            return self._path.read_text().strip()
+        except OSError:
+            return ""
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,378 @@
+"""The recorder: what it has acknowledged is in the recording, whatever happens next.
+
+Two threads work for it. The *press* takes streamed and large bodies, piece by piece; the *writer* prepares everything
+else and commits to the journal, everything that waits in one go. The event loop only waits.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from hoop_mitm.bigquery.operation import Resource
+from hoop_mitm.errors import HoopError, RecordingError
+from hoop_mitm.recording.decoding import codings
+from hoop_mitm.recording.encoding import BodyNote, dumps
+from hoop_mitm.recording.folder import Folder
+from hoop_mitm.recording.journal import Entry, Journal, claims, reason
+from hoop_mitm.recording.layout import Hold, Identity, Layout
+from hoop_mitm.recording.owners import Claim, Owner, Owners
+from hoop_mitm.recording.preparing import SIDES, is_kept, message_of, prepare
+from hoop_mitm.recording.pressing import Press
+from hoop_mitm.recording.records import FlowRecord, Record
+from hoop_mitm.recording.redaction import Redactor
+from hoop_mitm.recording.spool import Pressing, Spool
+
+if TYPE_CHECKING:
+    # Not needed to run, and the configuration's parser is slow to import.
+    from hoop_mitm.config.model import Recording
+
+log = logging.getLogger(__name__)
+
+#: Bodies above this many bytes go through the press, so that small records do not wait for them.
+_LARGE = 512 * 2**10
+_MOST_IN_ONE_COMMIT = 512
+_MOST_BYTES_IN_ONE_COMMIT = 8 * 2**20
+_TICK = 1.0
+_LOCK_WAIT = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    records: Sequence[Record]
+    owns: Mapping[Resource, Owner]
+    done: Callable[[RecordingError | None], None]
+    entries: list[Entry] | None = None
+    spools: list[str] = field(default_factory=list)
+    size: int = 0
+
+
+@dataclass(slots=True)
+class _Progress:
+    spool: str
+    size: int
+
+
+@dataclass(slots=True)
+class _Orphan:
+    spool: str
+
+
+class _Stop:
+    pass
+
+
+class Recorder:
+    """Writes records durably and remembers who owns what. One per recordings directory, in one process.
+
+    ``redactor`` may be told secrets at any time, also before :meth:`start`.
+    """
+
+    def __init__(self, config: "Recording", redactor: Redactor | None = None) -> None:
+        self.redactor = redactor or Redactor()
+        self._config = config
+        self._layout = Layout(config.directory.absolute())
+        self._journal = Journal(self._layout)
+        self._hold = Hold(self._layout.lock)
+        self._folder = Folder(self._layout, config.fold_interval.total_seconds())
+        self._owners = Owners(now=time.time())
+        self._identity = Identity("", b"")
+        self._run = 0
+        self._pressings: dict[str, Pressing] = {}
+        self._pressed = 0
+        self._to_press: queue.SimpleQueue[_Request | _Progress | _Orphan | _Stop] = queue.SimpleQueue()
+        self._to_write: queue.SimpleQueue[_Request | _Stop] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._failure: RecordingError | None = None
+        self._running = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether records could be written the last time it was tried. While not, it is tried every second."""
+        return self._running and self._failure is None and all(thread.is_alive() for thread in self._threads)
+
+    async def start(self) -> None:
+        """Take the directory, take up what the last gateway left, start the threads and the fold.
+
+        Raises:
+            RecordingError: the directory cannot be written, or another gateway records into it.
+        """
+        await asyncio.to_thread(self._start)
+
+    async def stop(self) -> None:
+        """Write what is waiting, fold what can be folded, and let the directory go."""
+        await asyncio.to_thread(self._stop)
+
+    async def write(self, *records: Record, owns: Mapping[Resource, Owner] | None = None) -> None:
+        """Return when ``records`` and the claims of ``owns`` are durable: all of them, or none.
+
+        A claim on what somebody else owns already changes nothing.
+
+        Raises:
+            RecordingError: they may not be taken as written; what they are about must not go on.
+        """
+        if not self._running:
+            raise RecordingError("The recorder is not running; nothing may pass.")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: RecordingError | None) -> None:
+            if not future.done():
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+
+        def done(error: RecordingError | None) -> None:
+            try:
+                loop.call_soon_threadsafe(settle, error)
+            except RuntimeError:
+                # The loop is closed: nobody waits any more.
+                log.debug("a record was settled after its loop had ended")
+
+        request = _Request(records, dict(owns or {}), done)
+        flows = [record for record in records if isinstance(record, FlowRecord)]
+        messages = [message_of(flow, side) for flow in flows for side in SIDES]
+        request.spools = [message.spool for message in messages if message.spool]
+        request.size = sum(len(message.body) for message in messages if message.body)
+        if request.spools or request.size > _LARGE:
+            self._to_press.put(request)
+        else:
+            self._to_write.put(request)
+        await future
+
+    def spool(
+        self, flow_id: str, side: Literal["request", "response"], headers: Sequence[tuple[str, str]] = ()
+    ) -> Spool:
+        """A place for the body of a streamed message; the flow's record then names its ``id``.
+
+        ``headers`` are the message's, so that a content encoding is taken off as the body comes.
+
+        Raises:
+            RecordingError: there cannot be one; the message must not go on.
+        """
+        if not self._running:
+            raise RecordingError("The recorder is not running; nothing may pass.")
+        name = f"{flow_id}.{side}"
+        if not flow_id or "/" in flow_id:
+            raise RecordingError(f"A flow cannot be called {flow_id!r}.")
+        spool = Spool(self._layout.spool / name, lambda name, size: self._to_press.put(_Progress(name, size)))
+        self._pressings[name] = self._pressing(name, codings(headers))
+        return spool
+
+    def owner(self, resource: Resource) -> Owner | None:
+        """Who made ``resource``, as far as remembered: at least seven days back, up to a million resources."""
+        return self._owners.get(self._safe(resource))
+
+    def _safe(self, resource: Resource) -> Resource:
+        """Upload ids are authority in themselves: not even the list of owners holds them."""
+        return Resource(resource.kind, self.redactor.handle(resource.id)) if resource.kind == "upload" else resource
+
+    # Starting and stopping, on a thread of asyncio's.
+
+    def _start(self) -> None:
+        self._layout.make()
+        try:
+            taken = self._hold.take(wait=_LOCK_WAIT)
+        except OSError as error:
+            raise RecordingError(f"{self._layout.lock} cannot be written ({reason(error)}).") from error
+        if not taken:
+            raise RecordingError(
+                f"Another gateway (process {self._hold.holder() or 'unknown'}) records into {self._layout.directory}. Stop "
+                "it, or give this one a `recording.directory` of its own."
+            )
+        try:
+            self._identity = self._layout.identity()
+            self.redactor.use_handle_key(self._identity.key)
+            self._owners = Owners(claims(self._layout), now=time.time())
+            orphans = sorted(path.name for path in self._layout.spool.iterdir())
+            self._run = self._journal.open()
+            self._journal.append([Entry("start", dumps({"run": self._run}))])
+            self._folder.start()
+        except BaseException:
+            self._journal.close()
+            self._hold.release()
+            raise
+        for name in orphans:
+            self._to_press.put(_Orphan(name))
+        self._failure = None
+        self._running = True
+        self._threads = [
+            threading.Thread(target=self._press_all, name="hoop-press", daemon=True),
+            threading.Thread(target=self._write_all, name="hoop-writer", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _stop(self) -> None:
+        if not self._running:
+            return
+        self._running = False
+        self._to_press.put(_Stop())
+        for thread in self._threads:
+            thread.join()
+        self._journal.close()
+        self._folder.stop()
+        self._hold.release()
+
+    # The press's thread.
+
+    def _press_all(self) -> None:
+        while True:
+            match self._to_press.get():
+                case _Stop() as stop:
+                    self._to_write.put(stop)
+                    return
+                case _Progress(spool, size):
+                    if pressing := self._pressings.get(spool):
+                        pressing.advance(size)
+                case _Orphan(spool):
+                    self._salvage(spool)
+                case request:
+                    if self._prepared(request):
+                        self._to_write.put(request)
+
+    def _pressing(self, spool: str, names: Sequence[str] = (), *, by_shape: bool = False) -> Pressing:
+        self._pressed += 1
+
+        def make(these: Sequence[str]) -> Press:
+            return Press(self.redactor, self._identity.key, these, by_shape=by_shape)
+
+        # Named by the run, so that what a dead gateway left unfinished can be told from what is still needed.
+        target = f"{self._run:016d}-{self._pressed}-{spool}"
+        return Pressing(self._layout, spool, target, make, names)
+
+    def _salvage(self, spool: str) -> None:
+        """What a dead gateway spooled becomes the truncated body of the flow that it left open."""
+        flow_id, _, side = spool.rpartition(".")
+        source = self._layout.spool / spool
+        try:
+            broken_at = source.stat().st_mtime
+            pressing = self._pressing(spool, by_shape=True)
+            note = pressing.finish()
+        except OSError as error:
+            log.error("the unfinished recording %s cannot be taken up: %s", source, reason(error))  # noqa: TRY400
+            return
+        salvage = {"flow_id": flow_id, "side": side, "size": pressing.wire_size, "at": broken_at, "body": note}
+
+        def done(error: RecordingError | None) -> None:
+            if error:
+                log.error("the unfinished recording %s cannot be taken up: %s", source, error)
+
+        request = _Request((), {}, done, [Entry("salvage", dumps(salvage))], [spool])
+        self._to_write.put(request)
+
+    # The writer's thread.
+
+    def _write_all(self) -> None:
+        stopping = False
+        next_tick = time.monotonic() + _TICK
+        while not stopping:
+            batch: list[_Request] = []
+            size = 0
+            while len(batch) < _MOST_IN_ONE_COMMIT and size < _MOST_BYTES_IN_ONE_COMMIT:
+                try:
+                    item = self._to_write.get(timeout=_TICK) if not batch else self._to_write.get_nowait()
+                except queue.Empty:
+                    break
+                if isinstance(item, _Stop):
+                    stopping = True
+                    break
+                if item.entries is not None or self._prepared(item):
+                    batch.append(item)
+                    size += item.size
+            if batch:
+                self._commit(batch)
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + _TICK
+                self._tick()
+
+    def _tick(self) -> None:
+        if self._failure is not None:
+            try:
+                self._journal.append([Entry("probe", b"{}")])
+            except RecordingError as error:
+                self._failure = error
+            else:
+                self._recovered()
+        self._folder.keep_running()
+
+    def _commit(self, batch: Sequence[_Request]) -> None:
+        now = time.time()
+        new: dict[Resource, Claim] = {}
+        for request in batch:
+            owns = {self._safe(resource): owner for resource, owner in request.owns.items()}
+            for claim in self._owners.new(owns, now):
+                new.setdefault(claim.resource, claim)
+        entries = [entry for request in batch for entry in request.entries or ()]
+        try:
+            if entries or new:
+                self._journal.append(entries, new.values())
+        except RecordingError as error:
+            if self._failure is None:
+                log.error("%s", error)  # noqa: TRY400
+            self._failure = error
+            for request in batch:
+                request.done(error)
+            return
+        self._recovered()
+        self._owners.add(new.values())
+        for request in batch:
+            for spool in request.spools:
+                self._forget(spool)
+            request.done(None)
+
+    def _recovered(self) -> None:
+        if self._failure is not None:
+            log.warning("the journal can be written again")
+        self._failure = None
+
+    def _forget(self, spool: str) -> None:
+        self._pressings.pop(spool, None)
+        try:
+            (self._layout.spool / spool).unlink(missing_ok=True)
+        except OSError as error:
+            # The next start takes it for an orphan; its flow has an outcome, so nothing comes of it.
+            log.warning("%s cannot be removed: %s", self._layout.spool / spool, reason(error))
+
+    # Both threads.
+
+    def _prepared(self, request: _Request) -> bool:
+        """Prepare a request's entries; one that cannot be prepared fails alone."""
+        try:
+            request.entries = [
+                prepare(record, self.redactor, self._identity.key, self._spooled(record))
+                for record in request.records
+                if is_kept(record)
+            ]
+        except OSError as error:
+            request.done(RecordingError(f"A body cannot be kept in {self._layout.bodies} ({reason(error)})."))
+        except HoopError as error:
+            request.done(RecordingError(str(error)))
+        except Exception as error:
+            log.exception("a record cannot be prepared")
+            request.done(RecordingError(f"A record cannot be prepared ({type(error).__name__})."))
+        else:
+            return True
+        return False
+
+    def _spooled(self, record: Record) -> dict[str, BodyNote | None]:
+        notes: dict[str, BodyNote | None] = {}
+        if not isinstance(record, FlowRecord):
+            return notes
+        for side in SIDES:
+            message = message_of(record, side)
+            if not message.spool:
+                continue
+            pressing = self._pressings.get(message.spool)
+            if pressing is None:
+                raise RecordingError(f"There is no spool {message.spool}; was it recorded already?")
+            if record.level == "full":
+                notes[side] = pressing.finish(codings(message.headers))
+            else:
+                pressing.discard()
+        return notes
