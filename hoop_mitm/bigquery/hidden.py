@@ -51,8 +51,13 @@ def is_hidden(dataset: str) -> bool:
 
 
 def is_result(dataset: str, table: str) -> bool:
-    """Whether a table is a query's result: ``_0e32….anon5f…``, or anything in a hidden dataset."""
-    return dataset.startswith("_") and (table[:4].lower() == "anon" or is_hidden(dataset))
+    """Whether a table is a query's result: ``_0e32….anon5f…``, or anything in a hidden dataset.
+
+    ``_SESSION`` is not one: it means the temporary tables of the session that the statement itself runs in.
+    """
+    if not dataset.startswith("_") or dataset.upper() == "_SESSION":
+        return False
+    return table[:4].lower() == "anon" or is_hidden(dataset)
 
 
 def table_resource(project: str, dataset: str, table: str = EVERY_TABLE) -> Resource:

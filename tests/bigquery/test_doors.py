@@ -1,0 +1,197 @@
+"""Which requests reach a door, and which tricks do not."""
+
+import pytest
+
+from hoop_mitm.bigquery.doors import INTERCEPTED_HOSTS, effective_method, find, is_bigquery_host, match, names_in
+from hoop_mitm.errors import Denied
+
+REST = "bigquery.googleapis.com"
+STORAGE = "bigquerystorage.googleapis.com"
+V2 = "/bigquery/v2/projects/acme"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/bigquery/v2/projects", "projects.list"),
+        ("GET", f"{V2}/serviceAccount", "projects.getServiceAccount"),
+        ("POST", f"{V2}/jobs", "jobs.insert"),
+        ("GET", f"{V2}/jobs", "jobs.list"),
+        ("GET", f"{V2}/jobs/bqjob_r1_2", "jobs.get"),
+        ("POST", f"{V2}/jobs/j/cancel", "jobs.cancel"),
+        ("DELETE", f"{V2}/jobs/j/delete", "jobs.delete"),
+        ("POST", f"{V2}/queries", "jobs.query"),
+        ("GET", f"{V2}/queries/j", "jobs.getQueryResults"),
+        ("GET", f"{V2}/queries/j?maxResults=0&alt=json", "jobs.getQueryResults"),
+        ("GET", f"{V2}/datasets", "datasets.list"),
+        ("PATCH", f"{V2}/datasets/shop", "datasets.patch"),
+        ("GET", f"{V2}/datasets/shop/tables", "tables.list"),
+        ("GET", f"{V2}/datasets/shop/tables/orders$20260101", "tables.get"),
+        ("GET", f"{V2}/datasets/shop/tables/orders%2420260101", "tables.get"),
+        ("GET", f"{V2}/datasets/shop/tables/pr%C3%BCf%20stand", "tables.get"),
+        ("GET", f"{V2}/datasets/shop/tables/orders/data", "tabledata.list"),
+        ("POST", f"{V2}/datasets/shop/tables/orders/insertAll", "tabledata.insertAll"),
+        ("POST", f"{V2}/datasets/shop/tables/orders:getIamPolicy", "tables.getIamPolicy"),
+        ("GET", f"{V2}/datasets/shop/tables/orders/rowAccessPolicies", "rowAccessPolicies.list"),
+        ("GET", f"{V2}/datasets/shop/routines/f", "routines.get"),
+        ("GET", f"{V2}/datasets/shop/models", "models.list"),
+        ("POST", "/upload/bigquery/v2/projects/acme/jobs?uploadType=multipart", "jobs.insert"),
+        ("PUT", "/upload/bigquery/v2/projects/acme/jobs?uploadType=resumable&upload_id=x", "jobs.upload"),
+        ("POST", "/resumable/upload/bigquery/v2/projects/acme/jobs", "jobs.insert"),
+        ("GET", "/bigquery/v2/projects/example.com:acme/jobs", "jobs.list"),
+        ("GET", "/bigquery/v2/projects/example.com%3Aacme/jobs", "jobs.list"),
+    ],
+)
+def test_a_method_that_clients_need_has_a_door(method, path, name):
+    for host in (REST, "www.googleapis.com"):
+        door = find(host, method, path)
+        assert door
+        assert door.name == name
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "streams"),
+    [
+        ("BigQueryRead", "CreateReadSession", (False, False)),
+        ("BigQueryRead", "ReadRows", (False, True)),
+        ("BigQueryRead", "SplitReadStream", (False, False)),
+        ("BigQueryWrite", "CreateWriteStream", (False, False)),
+        ("BigQueryWrite", "AppendRows", (True, True)),
+        ("BigQueryWrite", "GetWriteStream", (False, False)),
+        ("BigQueryWrite", "FinalizeWriteStream", (False, False)),
+        ("BigQueryWrite", "BatchCommitWriteStreams", (False, False)),
+        ("BigQueryWrite", "FlushRows", (False, False)),
+    ],
+)
+def test_the_storage_api_has_a_door_for_each_call(service, method, streams):
+    door = find(STORAGE, "POST", f"/google.cloud.bigquery.storage.v1.{service}/{method}")
+    assert door
+    assert (door.name, door.protocol) == (f"storage.{method}", "grpc")
+    assert (door.streams_request, door.streams_response) == streams
+
+
+@pytest.mark.parametrize(
+    ("host", "method", "path"),
+    [
+        # Encoded, doubled, dotted, cut and decorated segments.
+        (REST, "GET", "/bigquery/v2/projects/acme%2Fjobs%2Fj"),
+        (REST, "GET", f"{V2}/jobs/a%2Fb"),
+        (REST, "GET", f"{V2}/jobs/a%252Fb"),
+        (REST, "GET", f"{V2}/datasets/shop%2Ftables%2Forders"),
+        (REST, "GET", f"{V2}/datasets/shop/tables/..%2f..%2fother"),
+        (REST, "GET", f"{V2}/datasets/shop/tables/%2e%2e"),
+        (REST, "GET", f"{V2}/datasets/shop/../other"),
+        (REST, "GET", f"{V2}/datasets/.."),
+        (REST, "GET", "//bigquery/v2/projects/acme/jobs"),
+        (REST, "GET", "/bigquery/v2//projects/acme/jobs"),
+        (REST, "GET", f"{V2}//jobs"),
+        (REST, "GET", f"{V2}/jobs/"),
+        (REST, "GET", f"{V2}/jobs/j;x=1"),
+        (REST, "GET", f"{V2}/datasets/shop;a/tables"),
+        (REST, "GET", f"{V2}/datasets/shop%3Ba/tables"),
+        (REST, "GET", f"{V2}/datasets/shop/tables/orders%00"),
+        (REST, "GET", f"{V2}/datasets/shop/tables/%ff"),
+        (REST, "GET", f"{V2}/datasets/shop/tables/a\\b"),
+        (REST, "GET", f"{V2}/jobs#x"),
+        (REST, "GET", "/./bigquery/v2/projects"),
+        # Literal segments in another spelling.
+        (REST, "GET", "/BigQuery/v2/projects/acme/jobs"),
+        (REST, "GET", "/bigquery/v2/Projects/acme/jobs"),
+        (REST, "GET", f"{V2}/%6Aobs"),
+        (REST, "get", f"{V2}/jobs"),
+        # Another method, host or API.
+        (REST, "PUT", f"{V2}/jobs"),
+        (REST, "HEAD", f"{V2}/jobs"),
+        (REST, "OPTIONS", f"{V2}/jobs"),
+        (REST, "POST", "/batch/bigquery/v2"),
+        (REST, "POST", "/mcp"),
+        (REST, "POST", "/"),
+        (REST, "GET", "/discovery/v1/apis/bigquery/v2/rest"),
+        (REST, "POST", f"{V2}/datasets/shop/tables/orders:setIamPolicy"),
+        (REST, "POST", f"{V2}/datasets/shop:undelete"),
+        ("us-bigquery.googleapis.com", "GET", f"{V2}/jobs"),
+        ("BigQuery.googleapis.com", "GET", f"{V2}/jobs"),
+        ("bigquery.googleapis.com.", "GET", f"{V2}/jobs"),
+        ("bigquery.googleapis.com.evil.example", "GET", f"{V2}/jobs"),
+        ("www.googleapis.com", "GET", "/storage/v1/b"),
+        (STORAGE, "GET", "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"),
+        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1beta2.BigQueryRead/ReadRows"),
+        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows/"),
+        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1.bigqueryread/ReadRows"),
+        (STORAGE, "POST", f"{V2}/queries"),
+        (REST, "POST", "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"),
+    ],
+)
+def test_a_trick_has_no_door(host, method, path):
+    assert find(host, method, path) is None
+
+
+def test_names_in_a_path_are_decoded_once():
+    found = match(REST, "GET", f"{V2}/datasets/shop/tables/orders%2420260101")
+    assert found
+    assert found[1] == {"project": "acme", "dataset": "shop", "table": "orders$20260101"}
+
+
+def test_names_are_read_only_from_the_paths_of_their_door():
+    door = find(REST, "GET", f"{V2}/jobs/j")
+    assert door
+    assert names_in(door, f"{V2}/jobs/j") == {"project": "acme", "job": "j"}
+    assert names_in(door, f"{V2}/queries/j") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *((host, True) for host in (REST, STORAGE, "www.googleapis.com")),
+        ("BIGQUERY.GoogleAPIs.com", True),
+        ("bigquery.googleapis.com.", True),
+        ("us-bigquery.googleapis.com", True),
+        ("bigquery.europe-west3.rep.googleapis.com", True),
+        ("bigquery.mtls.googleapis.com", True),
+        ("bigquerystorage-psc.p.googleapis.com", True),
+        ("bigquery.googleapis.com.evil.example", False),
+        ("storage.googleapis.com", False),
+        ("bigquery.example.com", False),
+        ("api.cursor.sh", False),
+    ],
+)
+def test_every_name_of_bigquery_is_known_as_such(host, expected):
+    assert is_bigquery_host(host) is expected
+
+
+def test_token_hosts_are_intercepted_but_have_no_doors():
+    assert "sts.googleapis.com" in INTERCEPTED_HOSTS
+    assert find("sts.googleapis.com", "POST", "/v1/token") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "expected"),
+    [
+        ("GET", {}, "GET"),
+        ("POST", {"X-HTTP-Method-Override": "GET"}, "GET"),
+        ("POST", [("x-http-method-override", "PATCH")], "PATCH"),
+        ("POST", {"x-http-method-override": "DELETE"}, "DELETE"),
+        ("POST", {"x-http-method-override": "PUT"}, "PUT"),
+    ],
+)
+def test_the_method_is_the_one_that_bigquery_will_see(method, headers, expected):
+    assert effective_method(method, headers) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", {"x-http-method-override": "DELETE"}),
+        ("PUT", {"x-http-method-override": "POST"}),
+        ("POST", {"x-http-method-override": "get"}),
+        ("POST", {"x-http-method-override": "POST"}),
+        ("POST", {"x-http-method-override": ""}),
+        ("POST", {"x-http-method-override": "HEAD"}),
+        ("POST", [("x-http-method-override", "GET"), ("X-HTTP-Method-Override", "DELETE")]),
+        ("POST", {"x-http-method": "DELETE"}),
+        ("POST", {"x-method-override": "DELETE"}),
+    ],
+)
+def test_any_other_override_is_refused(method, headers):
+    with pytest.raises(Denied, match="method"):
+        effective_method(method, headers)

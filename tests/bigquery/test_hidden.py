@@ -1,0 +1,179 @@
+"""A museum: ways to name somebody else's result in SQL. A row that was ever found stays."""
+
+import pytest
+
+from hoop_mitm.bigquery.hidden import is_result, named_in
+from hoop_mitm.bigquery.operation import Resource
+
+DS = "_0e32b38e1117b2fcea992287c138bd53acfff7cc"
+SCRIPT = "_script0e32b38e1117b2fcea992287c138bd53acfff7cc"
+HERS = Resource("table", f"acme.{DS}.anonb0b")
+WHOLE = Resource("table", f"acme.{DS}.*")
+
+
+def named(statement, **kwargs):
+    return set(named_in(statement, project="acme", **({"legacy": False} | kwargs)))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"SELECT * FROM {DS}.anonb0b",
+        f"SELECT * FROM acme.{DS}.anonb0b",
+        f"SELECT * FROM `acme.{DS}.anonb0b`",
+        f"SELECT * FROM `acme`.`{DS}`.`anonb0b`",
+        f"SELECT * FROM `acme.{DS}`.anonb0b",
+        f"SELECT * FROM acme.`{DS}.anonb0b`",
+        f"SELECT * FROM`acme.{DS}.anonb0b`",
+        f"SELECT * FROM acme . {DS} .\n anonb0b",
+        f"SELECT * FROM acme/**/./* x */{DS}--\n.#\nanonb0b",
+        f"SELECT * FROM `acme.\\x5f{DS[1:]}.anonb0b`",
+        f"SELECT * FROM `acme.\\137{DS[1:]}.\\u0061nonb0b`",
+        f"SELECT * FROM `acme.{DS}.anonb0b$20260101`",
+        f"SELECT * FROM `{DS}.anonb0b@-3600000`",
+        f"select 1 from shop.orders, {DS}.anonb0b",
+        f"SELECT * FROM shop.t JOIN (SELECT * FROM {DS}.anonb0b) USING (id)",
+        f"WITH {DS} AS (SELECT 1 AS anonb0b) SELECT * FROM acme.{DS}.anonb0b",
+        f"FROM acme.{DS}.anonb0b |> SELECT *",
+        f"CREATE TABLE shop.x CLONE {DS}.anonb0b",
+        f"CREATE TABLE shop.x AS SELECT * FROM {DS}.anonb0b",
+        f"MERGE shop.x USING {DS}.anonb0b s ON FALSE WHEN NOT MATCHED THEN INSERT ROW",
+        f"SELECT * FROM ML.PREDICT(MODEL shop.m, TABLE {DS}.anonb0b)",
+        f"DELETE FROM {DS}.anonb0b WHERE TRUE",
+        f"EXPORT DATA OPTIONS (uri='gs://x/*') AS SELECT * FROM {DS}.anonb0b",
+        f"EXECUTE IMMEDIATE 'SELECT * FROM {DS}.anonb0b'",
+        f"EXECUTE IMMEDIATE 'SELECT * FROM {DS}' '.anonb0b'",
+        f"EXECUTE IMMEDIATE '''SELECT * FROM acme.\\x5f{DS[1:]}.anonb0b'''",
+        f"CALL shop.run('SELECT * FROM {DS}.anonb0b')",
+        f"SELECT 1 -- {DS}.anonb0b",
+    ],
+)
+def test_a_result_table_is_found_however_it_is_spelled(statement):
+    assert HERS in named(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"SELECT * FROM [acme:{DS}.anonb0b]",
+        f"SELECT * FROM [{DS}.anonb0b]",
+        f"SELECT * FROM [{DS}.anonb0b@-3600000]",
+        f"SELECT * FROM acme:{DS}.anonb0b",
+        f"SELECT * FROM TABLE_DATE_RANGE([acme:{DS}.anonb0b], x, y)",
+        f"#standardSQL\nSELECT * FROM `acme.\\x5f{DS[1:]}.anonb0b`",
+    ],
+)
+def test_a_result_table_is_found_in_legacy_sql(statement):
+    assert HERS in named(statement, legacy=True)
+
+
+@pytest.mark.parametrize(
+    ("statement", "kwargs"),
+    [
+        (f"SELECT * FROM `{DS}.*`", {}),
+        (f"SELECT * FROM `acme.{DS}.*`", {}),
+        (f"DROP SCHEMA {DS}", {}),
+        (f"DROP SCHEMA `acme.{DS}` CASCADE", {}),
+        (f"SET @@dataset_id = '{DS}'; SELECT * FROM anonb0b", {}),
+        ("SELECT * FROM anonb0b", {"default": (None, DS)}),
+        ("SELECT * FROM `an\\x6fnb0b`", {"default": (None, DS)}),
+        (f"SELECT * FROM TABLE_QUERY([acme:{DS}], 'TRUE')", {"legacy": True}),
+        (f"SELECT * FROM TABLE_DATE_RANGE([{DS}.], x, y)", {"legacy": True}),
+        (f"#legacySQL\nSELECT * FROM TABLE_QUERY([{DS}], 'TRUE')", {}),
+    ],
+)
+def test_a_hidden_dataset_as_a_whole_belongs_to_nobody(statement, kwargs):
+    assert WHOLE in named(statement, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (f"SELECT * FROM `other-project.{DS}.anonb0b`", f"other-project.{DS}.anonb0b"),
+        (f"SELECT * FROM other-project.{DS}.anonb0b", f"other-project.{DS}.anonb0b"),
+        (f"SELECT * FROM `example.com:acme.{DS}.anonb0b`", f"example.com:acme.{DS}.anonb0b"),
+        (f"SELECT * FROM {SCRIPT}.tmp", f"acme.{SCRIPT}.tmp"),
+        (f"SELECT * FROM {DS}.INFORMATION_SCHEMA.TABLES", f"acme.{DS}.INFORMATION_SCHEMA"),
+        (f"SELECT * FROM `{DS}.anon*`", f"acme.{DS}.anon*"),
+        (f"SELECT * FROM {DS}.ANONB0B", f"acme.{DS}.ANONB0B"),
+        ("SELECT * FROM _bqemu_anonymous.anonjob_1", "acme._bqemu_anonymous.anonjob_1"),
+        ("SELECT * FROM `_bqemu_anonymous.*`", "acme._bqemu_anonymous.*"),
+    ],
+)
+def test_names_are_taken_exactly_as_bigquery_would(statement, expected):
+    assert Resource("table", expected) in named(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "EXECUTE IMMEDIATE CONCAT('SELECT * FROM _', x)",
+        "EXECUTE IMMEDIATE 'SELECT * FROM ' || name",
+        "EXECUTE IMMEDIATE @sql",
+        "execute /**/ immediate sql INTO x",
+        "EXECUTE IMMEDIATE FORMAT('SELECT %s', x)",
+        "BEGIN EXECUTE IMMEDIATE (SELECT 'x'); END",
+        "SET @@dataset_id = CONCAT('_', x); SELECT * FROM t",
+        "SET (@@dataset_id, x) = ('a', 1)",
+        "SET @@dataset_project_id = (SELECT 'x')",
+    ],
+)
+def test_names_that_are_made_at_run_time_could_be_anyones(statement):
+    assert Resource("table", "?") in named(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("CALL BQ.ABORT_SESSION('abc')", Resource("bq_session", "abc")),
+        ("call `bq`.`abort_session` ( 'abc' )", Resource("bq_session", "abc")),
+        ("CALL BQ.ABORT_SESSION(s)", Resource("bq_session", "?")),
+        ("CALL BQ.ABORT_SESSION('a' || 'b')", Resource("bq_session", "?")),
+        ("CALL BQ.JOBS.CANCEL('job_1')", Resource("job", "acme:job_1")),
+        ("CALL BQ.JOBS.CANCEL('acme.job_1')", Resource("job", "acme:job_1")),
+        ("CALL BQ.JOBS.CANCEL(CONCAT('a'))", Resource("job", "?")),
+    ],
+)
+def test_jobs_and_sessions_that_a_statement_ends_are_found(statement, expected):
+    assert expected in named(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1",
+        "SELECT anonymous_id, t._PARTITIONTIME FROM shop.events AS t WHERE _TABLE_SUFFIX > 'anon'",
+        "SELECT _fivetran_deleted, _meta.changes FROM shop.orders",
+        "SELECT * FROM _staging.orders JOIN acme._staging.customers USING (id)",
+        "CREATE TEMP TABLE anon AS SELECT 1; SELECT * FROM _SESSION.anon_ids_",
+        "EXECUTE IMMEDIATE 'SELECT ?' USING 1",
+        "EXECUTE IMMEDIATE \"SELECT 1\" INTO x",
+        "SET @@dataset_id = 'shop'; SELECT * FROM orders",
+        "SELECT @@dataset_id",
+        "SELECT REGEXP_CONTAINS(a, r'\\bexecute\\b') -- cancel",
+        "CALL BQ.ABORT_SESSION()",
+    ],
+)
+def test_ordinary_statements_name_nobodys_results(statement):
+    assert named(statement) == set()
+
+
+@pytest.mark.parametrize("statement", [f"SELECT * FROM acme.{DS}.anonb0b", f"SELECT * FROM `acme.{DS}.anonb0b`"])
+def test_ones_own_result_is_one_resource_only(statement):
+    assert named(statement) == {HERS}
+    assert named(statement, legacy=None) == {HERS}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "table", "expected"),
+    [
+        (DS, "anything", True),
+        (SCRIPT, "tmp", True),
+        ("_bqemu_anonymous", "anonx", True),
+        ("_other", "anon1", True),
+        ("_other", "orders", False),
+        ("shop", "anonymous", False),
+    ],
+)
+def test_results_are_told_from_tables(dataset, table, expected):
+    assert is_result(dataset, table) is expected
