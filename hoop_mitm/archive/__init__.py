@@ -1,0 +1,45 @@
+"""The read side: what an archive holds, told again.
+
+It knows the schema of the archive and how BigQuery's answers are put together; it knows nothing of HTTP, mitmproxy or
+the command line, and writes nothing (what a journal still holds is folded in through ``recording``).
+"""
+
+from hoop_mitm.archive.archive import Archive
+from hoop_mitm.archive.diff import Change, JobDiff, SchemaDiff, SessionDiff, align, diff
+from hoop_mitm.archive.entries import (
+    EventEntry,
+    Exchange,
+    FlowEntry,
+    JobEntry,
+    SessionDetail,
+    SessionEntry,
+)
+from hoop_mitm.archive.opening import open_archive
+from hoop_mitm.archive.replay import Beat, play
+from hoop_mitm.archive.results import Result
+from hoop_mitm.archive.tables import RowChange, RowDiff
+from hoop_mitm.archive.timeline import Moment, timeline
+
+__all__ = [
+    "Archive",
+    "Beat",
+    "Change",
+    "EventEntry",
+    "Exchange",
+    "FlowEntry",
+    "JobDiff",
+    "JobEntry",
+    "Moment",
+    "Result",
+    "RowChange",
+    "RowDiff",
+    "SchemaDiff",
+    "SessionDetail",
+    "SessionDiff",
+    "SessionEntry",
+    "align",
+    "diff",
+    "open_archive",
+    "play",
+    "timeline",
+]

@@ -1,0 +1,258 @@
+"""The JSON that the command line prints: stable names, ISO-8601 times in UTC, sizes in bytes, lengths of time in ms."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from hoop_mitm.archive.diff import JobDiff, SessionDiff
+from hoop_mitm.archive.entries import (
+    EventEntry,
+    Exchange,
+    FlowEntry,
+    JobEntry,
+    SessionDetail,
+    SessionEntry,
+)
+from hoop_mitm.archive.results import Result
+from hoop_mitm.archive.tables import RowChange, RowDiff
+from hoop_mitm.archive.timeline import Moment
+from hoop_mitm.archive.values import instant, plain
+from hoop_mitm.bigquery.rows import Field
+from hoop_mitm.identity.principal import Principal
+from hoop_mitm.policy.verdict import Verdict
+
+type Json = dict[str, Any]
+
+
+def session(entry: SessionEntry) -> Json:
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "connection": entry.connection,
+        "principal": principal(entry.principal),
+        "agent": entry.agent,
+        "client_address": entry.client_address,
+        "started_at": instant(entry.started_at),
+        "ended_at": _time(entry.ended_at),
+        "last_seen_at": instant(entry.last_seen_at),
+        "status": entry.status,
+        "flows": entry.flows,
+        "jobs": entry.jobs,
+        "denied": entry.denied,
+        "bytes_processed": entry.bytes_processed,
+        "bytes_billed": entry.bytes_billed,
+    }
+
+
+def detail(entry: SessionDetail) -> Json:
+    return {
+        **session(entry.session),
+        "jobs": [job(each) for each in entry.jobs],
+        "flows": [flow(each) for each in entry.flows],
+        "events": [event(each) for each in entry.events],
+    }
+
+
+def principal(who: Principal) -> Json:
+    return {
+        "issuer": who.issuer,
+        "subject": who.subject,
+        "email": who.email,
+        "groups": list(who.groups),
+        "kind": who.kind,
+    }
+
+
+def verdict(given: Verdict) -> Json:
+    return {"decision": given.decision, "rule": given.rule, "message": given.message or None}
+
+
+def job(entry: JobEntry) -> Json:
+    return {
+        "id": entry.id,
+        "number": entry.number,
+        "project": entry.project,
+        "location": entry.location,
+        "job_type": entry.job_type,
+        "statement": entry.statement,
+        "executed_statement": entry.executed_statement,
+        "statement_type": entry.statement_type,
+        "referenced_tables": [str(table) for table in entry.referenced_tables],
+        "destination": str(entry.destination) if entry.destination else None,
+        "labels": entry.labels,
+        "dry_run": entry.dry_run,
+        "state": entry.state,
+        "error": entry.error,
+        "verdict": verdict(entry.verdict),
+        "bytes_processed": entry.bytes_processed,
+        "bytes_billed": entry.bytes_billed,
+        "cache_hit": entry.cache_hit,
+        "slot_ms": entry.slot_ms,
+        "schema": None if entry.schema is None else {"fields": [column(each) for each in entry.schema]},
+        "row_count": entry.row_count,
+        "started_at": instant(entry.started_at),
+        "ended_at": _time(entry.ended_at),
+        "duration_ms": _milliseconds(entry.duration),
+        "flows": list(entry.flows),
+    }
+
+
+def column(entry: Field) -> Json:
+    shape: Json = {"name": entry.name, "type": entry.type, "mode": entry.mode}
+    if entry.fields:
+        shape["fields"] = [column(each) for each in entry.fields]
+    return shape
+
+
+def flow(entry: FlowEntry) -> Json:
+    return {
+        "id": entry.id,
+        "job": entry.job_id,
+        "state": entry.state,
+        "door": entry.door,
+        "kind": entry.kind,
+        "protocol": entry.protocol,
+        "http_version": entry.http_version,
+        "method": entry.method,
+        "host": entry.host,
+        "url": entry.url,
+        "status": entry.status,
+        "grpc_status": entry.grpc_status,
+        "verdict": verdict(entry.verdict),
+        "error": entry.error,
+        "user_agent": entry.user_agent,
+        "client_address": entry.client_address,
+        "level": entry.level,
+        "request_size": entry.request_size,
+        "response_size": entry.response_size,
+        "started_at": instant(entry.started_at),
+        "ended_at": _time(entry.ended_at),
+        "duration_ms": _milliseconds(entry.duration),
+    }
+
+
+def exchange(entry: Exchange) -> Json:
+    return {
+        **flow(entry.flow),
+        "request_headers": [list(header) for header in entry.request_headers],
+        "request_body": _text_or_base64(entry.request_body),
+        "response_headers": [list(header) for header in entry.response_headers],
+        "response_body": _text_or_base64(entry.response_body),
+    }
+
+
+def event(entry: EventEntry) -> Json:
+    return {
+        "id": entry.id,
+        "at": instant(entry.at),
+        "type": entry.type,
+        "message": entry.message,
+        "flow": entry.flow_id,
+        "client_address": entry.client_address,
+        "details": entry.details,
+    }
+
+
+def rows(result: Result) -> list[Json]:
+    return [{name: plain(value) for name, value in row.items()} for row in result.rows()]
+
+
+def moment(entry: Moment) -> Json:
+    return {
+        "kind": entry.kind,
+        "at": instant(entry.at),
+        "offset_ms": _milliseconds(entry.offset),
+        "job": job(entry.job) if entry.job else None,
+        "flow": flow(entry.flow) if entry.flow else None,
+        "event": event(entry.event) if entry.event else None,
+    }
+
+
+def diff(found: SessionDiff) -> Json:
+    return {
+        "same": found.same,
+        "a": session(found.before),
+        "b": session(found.after),
+        "jobs": [job_diff(each) for each in found.jobs],
+    }
+
+
+def job_diff(found: JobDiff) -> Json:
+    known = found.after or found.before
+    return {
+        "change": found.change,
+        "differences": list(found.differences),
+        "statement": known.statement if known else None,
+        "a": _compared(found.before),
+        "b": _compared(found.after),
+        "schema": None
+        if found.schema is None
+        else {
+            "added": [column(each) for each in found.schema.added],
+            "removed": [column(each) for each in found.schema.removed],
+            "changed": [{"a": column(old), "b": column(new)} for old, new in found.schema.changed],
+        },
+        "rows": None if found.rows is None else _row_diff(found.rows),
+        "note": found.note,
+    }
+
+
+def _compared(entry: JobEntry | None) -> Json | None:
+    return None if entry is None else {name: value for name, value in job(entry).items() if name in _COMPARED}
+
+
+_COMPARED = frozenset(
+    (
+        "id",
+        "number",
+        "statement",
+        "state",
+        "error",
+        "verdict",
+        "bytes_processed",
+        "bytes_billed",
+        "cache_hit",
+        "row_count",
+        "started_at",
+        "ended_at",
+        "duration_ms",
+    )
+)
+
+
+def _row_diff(found: RowDiff) -> Json:
+    return {
+        "same": found.same,
+        "added": found.added,
+        "removed": found.removed,
+        "changed": found.changed,
+        "key": list(found.key),
+        "ordered": found.ordered,
+        "reordered": found.reordered,
+        "samples": [_row_change(each) for each in found.samples],
+    }
+
+
+def _row_change(found: RowChange) -> Json:
+    return {
+        "change": found.change,
+        "a": plain(found.before),
+        "b": plain(found.after),
+        "cells": list(found.cells),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else instant(at)
+
+
+def _milliseconds(length: timedelta | None) -> float | None:
+    return None if length is None else round(length.total_seconds() * 1000, 3)
+
+
+def _text_or_base64(body: bytes | None) -> object:
+    if body is None:
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return {"base64": plain(body)}

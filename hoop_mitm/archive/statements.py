@@ -1,0 +1,119 @@
+"""What two statements have in common, from their tokens: layout, comments, case and quotes around names say nothing.
+
+Tokens and not a parse, because tokens exist for everything that BigQuery takes, scripts and pipe syntax included.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hoop_mitm.bigquery.tokens import Token, tokens
+
+_CACHED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """A top-level ``ORDER BY``.
+
+    ``columns`` are the names (lower case) or places (from 1) of the result's columns that it sorts by;
+    ``None`` when one is an expression.
+    """
+
+    columns: tuple[str | int, ...] | None
+
+
+@lru_cache(maxsize=_CACHED)
+def normal(statement: str) -> str:
+    """``statement`` in one spelling; literals are kept as they are, and so is the case of names in dotted paths."""
+    return " ".join(_words(_trimmed(statement)))
+
+
+def ordering(statement: str) -> Ordering | None:
+    """The ``ORDER BY`` that sorts the result of ``statement`` (the last one of a script), if there is one."""
+    found: list[Token] | None = None
+    depth = 0
+    before = ""
+    for token in _trimmed(statement):
+        depth += _step(token)
+        word = token.text.lower() if token.kind in ("word", "mark") else ""
+        if depth == 0 and (before, word) == ("order", "by"):
+            found = []
+        elif depth == 0 and word == ";":
+            found = None
+        elif found is not None:
+            found.append(token)
+        before = word
+    return None if found is None else Ordering(_columns(found))
+
+
+def _words(of: Sequence[Token]) -> list[str]:
+    words: list[str] = []
+    for index, token in enumerate(of):
+        match token.kind:
+            case "string":
+                words.append(repr(token.text))
+            case "word" | "quoted":
+                # `my-project.b.c` in one pair of backticks means the same as my-project.b.c.
+                parts = re.split(r"([.-])", token.text) if token.kind == "quoted" else [token.text]
+                in_path = len(parts) > 1 or _is_dot(of, index - 1) or _is_dot(of, index + 1)
+                words.extend(part if in_path else part.lower() for part in parts if part)
+            case _:
+                words.append(token.text)
+    return words
+
+
+def _is_dot(of: Sequence[Token], index: int) -> bool:
+    return 0 <= index < len(of) and of[index].kind == "mark" and of[index].text in (".", "-")
+
+
+def _trimmed(statement: str) -> list[Token]:
+    """The tokens without the semicolons at the end."""
+    found = list(tokens(statement))
+    while found and found[-1].kind == "mark" and found[-1].text == ";":
+        found.pop()
+    return found
+
+
+def _columns(of: Sequence[Token]) -> tuple[str | int, ...] | None:
+    """The columns of an ``ORDER BY`` whose tokens, and all that follow, are ``of``."""
+    columns: list[str | int] = []
+    group: list[Token] = []
+    depth = 0
+    for token in [*of, Token("mark", "|", 0, 0)]:
+        depth += _step(token)
+        ends = depth == 0 and (
+            token.text == "|" or (token.kind == "word" and token.text.lower() in ("limit", "offset"))
+        )
+        if ends or (depth == 0 and token.text == "," and token.kind == "mark"):
+            column = _column(group)
+            if column is None:
+                return None
+            columns.append(column)
+            group = []
+        else:
+            group.append(token)
+        if ends:
+            break
+    return tuple(columns)
+
+
+_NOISE = frozenset({"asc", "desc", "nulls", "first", "last"})
+
+
+def _column(group: Sequence[Token]) -> str | int | None:
+    match [token for token in group if token.kind != "word" or token.text.lower() not in _NOISE]:
+        case [Token("number", text)] if text.isdecimal():
+            return int(text)
+        case [Token("word" | "quoted", text)]:
+            return text.lower()
+        case [Token("word" | "quoted"), Token("mark", "."), Token("word" | "quoted", text)]:
+            return text.lower()
+    return None
+
+
+def _step(token: Token) -> int:
+    if token.kind != "mark":
+        return 0
+    return (token.text in "([") - (token.text in ")]")

@@ -1,0 +1,204 @@
+import json
+
+import pytest
+
+from hoop_mitm.archive import align, diff, open_archive, shapes
+from hoop_mitm.bigquery.fingerprints import fingerprint
+from tests.archive.building import NOON, columns, seconds
+
+ID_AND_V = columns(id="INTEGER", v="STRING")
+RESULT = [(1, "a"), (2, "b"), (3, "c")]
+
+
+class Two:
+    """Two sessions; each statement asked in one takes a second."""
+
+    def __init__(self, builder):
+        self.builder = builder
+        self.ids = [builder.session("before"), builder.session("after", at=NOON + seconds(3600))]
+        self.asked = [0, 0]
+
+    def ask(self, side, statement, rows=RESULT, schema=ID_AND_V, **changes):
+        self.asked[side] += 1
+        at = NOON + seconds(3600 * side + self.asked[side])
+        given = {"fingerprint": fingerprint(statement)} | changes
+        self.builder.asked(self.ids[side], statement, schema, rows, at=at, **given)
+
+    def both(self, statement, before=RESULT, after=RESULT, **changes):
+        self.ask(0, statement, before, **changes)
+        self.ask(1, statement, after, **changes)
+
+    def compare(self):
+        with open_archive(self.builder.write()) as archive:
+            return diff(archive, archive.find(self.ids[0]), archive.find(self.ids[1]))
+
+    def said(self):
+        """Change, number of either job, differences."""
+        return [
+            (job.change, job.before and job.before.number, job.after and job.after.number, job.differences)
+            for job in self.compare().jobs
+        ]
+
+
+@pytest.fixture
+def two(builder):
+    return Two(builder)
+
+
+def test_sessions_that_asked_and_got_the_same_are_the_same(two):
+    two.both("SELECT id, v FROM t")
+    two.ask(0, "SELECT 1", bytes_processed=1, took=1)
+    two.ask(1, "select  1 -- again", bytes_processed=10**9, took=9, cache_hit=True)
+    found = two.compare()
+    assert found.same
+    assert [job.change for job in found.jobs] == ["same", "same"]
+
+
+def test_empty_sessions_are_the_same(two):
+    assert two.compare().same
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("AB", "AB", ["= 1 1", "= 2 2"]),
+        ("AB", "AXB", ["= 1 1", "+ - 2", "= 2 3"]),
+        ("AXB", "AB", ["= 1 1", "- 2 -", "= 3 2"]),
+        ("A", "B", ["- 1 -", "+ - 1"]),
+        ("", "A", ["+ - 1"]),
+        ("AAB", "AB", ["= 1 1", "- 2 -", "= 3 2"]),
+        ("ABC", "BCA", ["= 2 1", "= 3 2", "~ 1 3"]),
+        ("XAY", "XBAY", ["= 1 1", "+ - 2", "= 2 3", "= 3 4"]),
+    ],
+)
+def test_jobs_are_aligned_by_statement_and_order(two, before, after, expected):
+    for side, letters in enumerate((before, after)):
+        for letter in letters:
+            two.ask(side, f"SELECT {letter} FROM {letter}")
+    marks = {"same": "=", "added": "+", "removed": "-", "changed": "~"}
+    said = [f"{marks[change]} {old or '-'} {new or '-'}" for change, old, new, _ in two.said()]
+    assert said == expected
+
+
+def test_a_statement_that_moved_is_said_to_have(two):
+    for side, order in enumerate(("ab", "ba")):
+        for letter in order:
+            two.ask(side, f"SELECT {letter}")
+    assert sorted((change, differences) for change, _, _, differences in two.said()) == [
+        ("changed", ("place",)),
+        ("same", ()),
+    ]
+
+
+def test_edited_literals_are_a_changed_statement_and_exact_ones_are_paired_first(two):
+    two.ask(0, "SELECT id FROM t WHERE d = '2026-01-01'")
+    two.ask(0, "SELECT id FROM t WHERE d = '2026-01-02'")
+    two.ask(0, "SELECT MAX(id) FROM t WHERE d = 5")
+    two.ask(1, "SELECT id FROM t WHERE d = '2026-01-02'")
+    two.ask(1, "SELECT MAX(id) FROM t WHERE d = 6")
+    assert two.said() == [
+        ("removed", 1, None, ()),
+        ("same", 2, 1, ()),
+        ("changed", 3, 2, ("statement",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "after", "differences"),
+    [
+        ("SELECT id, v FROM t", [(3, "c"), (1, "a"), (2, "b")], ()),
+        ("SELECT id, v FROM t ORDER BY id", [(3, "c"), (1, "a"), (2, "b")], ("rows",)),
+        ("SELECT id, v FROM t", [(1, "a"), (2, "x"), (3, "c")], ("rows",)),
+        ("SELECT id, v FROM t", [], ("rows",)),
+    ],
+)
+def test_rows_are_compared_as_the_statement_means_them(two, statement, after, differences):
+    two.both(statement, RESULT, after)
+    assert two.said()[0][3] == differences
+
+
+def test_rows_that_changed_are_named_with_their_key(two):
+    two.both("SELECT id, v FROM t", RESULT, [(1, "a"), (2, "x"), (4, "d")])
+    [job] = two.compare().jobs
+    assert (job.rows.same, job.rows.added, job.rows.removed, job.rows.changed) == (1, 1, 1, 1)
+    assert job.rows.key == ("id",)
+    assert job.rows.samples[0].after == {"id": 2, "v": "x"}
+
+
+def test_a_changed_schema_is_named_column_by_column(two):
+    two.ask(0, "SELECT * FROM t", [(1, "a", "x")], columns(id="INTEGER", v="STRING", old="STRING"))
+    two.ask(1, "SELECT * FROM t", [(1, "2", "y")], columns(id="INTEGER", v="INTEGER", new="STRING"))
+    [job] = two.compare().jobs
+    assert job.differences == ("schema",)
+    assert [column.name for column in job.schema.added] == ["new"]
+    assert [column.name for column in job.schema.removed] == ["old"]
+    assert [(old.type, new.type) for old, new in job.schema.changed] == [("STRING", "INTEGER")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differences"),
+    [
+        ({}, {"error": "Quota exceeded", "state": "DONE"}, ("error",)),
+        ({}, {"decision": "deny", "rule": "no", "state": "DENIED", "error": None}, ("verdict", "state")),
+        (
+            {"error": "Job acme:EU.job_a failed", "id": "job_a"},
+            {"error": "Job acme:EU.job_b failed", "id": "job_b"},
+            (),
+        ),
+    ],
+)
+def test_another_outcome_is_a_difference_and_another_job_id_is_none(two, before, after, differences):
+    two.ask(0, "SELECT 1", **before)
+    two.ask(1, "SELECT 1", **after)
+    assert two.said()[0][3] == differences
+
+
+def test_where_rows_were_not_recorded_their_number_is_compared(two):
+    for side, rows in enumerate((3, 4)):
+        two.builder.job(two.ids[side], "DELETE FROM t WHERE x", at=NOON, row_count=rows, statement_type="DELETE")
+    assert two.said() == [("changed", 1, 1, ("row_count",))]
+
+
+def test_rows_that_only_one_session_has_are_noted_and_no_difference(two):
+    two.ask(0, "SELECT id, v FROM t")
+    two.builder.job(two.ids[1], "SELECT id, v FROM t", at=NOON + seconds(3700), row_count=3)
+    [job] = two.compare().jobs
+    assert job.change == "same"
+    assert "second session has no recorded rows" in job.note
+
+
+def test_a_dry_run_is_not_the_run(two):
+    two.ask(0, "SELECT 1", dry_run=True)
+    two.ask(1, "SELECT 1")
+    assert [change for change, *_ in two.said()] == ["removed", "added"]
+
+
+def test_jobs_without_a_statement_are_aligned_by_their_tables(two):
+    for side in (0, 1):
+        for name in ("a", "b"):
+            destination = {"project": "acme", "dataset": "shop", "table": name}
+            at = NOON + seconds(3600 * side + ord(name))
+            two.builder.job(two.ids[side], None, at=at, job_type="LOAD", destination=destination)
+    assert [job.change for job in two.compare().jobs] == ["same", "same"]
+
+
+def test_aligning_thousands_of_equal_statements_is_quick(two):
+    for side in (0, 1):
+        two.ask(side, "SELECT 1")
+    with open_archive(two.builder.write()) as archive:
+        job = archive.show(archive.find(two.ids[0])).jobs[0]
+    assert len(align([job] * 20_000, [job] * 20_000)) == 20_000
+
+
+def test_the_json_says_same_and_each_change(two):
+    two.both("SELECT id, v FROM t", RESULT, RESULT[:2])
+    two.ask(1, "SELECT new", [])
+    shape = shapes.diff(two.compare())
+    assert json.loads(json.dumps(shape)) == shape
+    assert shape["same"] is False
+    assert [job["change"] for job in shape["jobs"]] == ["changed", "added"]
+    assert shape["jobs"][0]["rows"]["removed"] == 1
+    assert shape["jobs"][0]["rows"]["samples"] == [
+        {"change": "removed", "a": {"id": 3, "v": "c"}, "b": None, "cells": []}
+    ]
+    assert shape["jobs"][1]["a"] is None

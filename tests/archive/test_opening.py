@@ -1,0 +1,144 @@
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import duckdb
+import pytest
+
+from hoop_mitm.archive import open_archive
+from hoop_mitm.errors import ArchiveError
+
+HOLD = """
+import duckdb, sys, time
+with duckdb.connect(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def hold(path, seconds):
+    """Another process that has the file open for writing, as a gateway's fold has."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+def test_a_file_and_its_directory_open_alike(builder):
+    builder.session()
+    path = builder.write()
+    for given in (path, path.parent):
+        with open_archive(given) as archive:
+            assert [session.name for session in archive.sessions()] == ["nightly"]
+
+
+def test_a_reader_waits_until_a_writer_lets_go(builder):
+    path = builder.write()
+    writer = hold(path, 0.5)
+    begin = time.monotonic()
+    with open_archive(path, wait=20) as archive:
+        assert archive.sessions() == ()
+    assert time.monotonic() - begin > 0.2
+    assert writer.wait() == 0
+
+
+def test_a_writer_in_the_same_process_is_waited_for_too(builder):
+    path = builder.write()
+    writer = duckdb.connect(str(path))
+    threading.Timer(0.3, writer.close).start()
+    with open_archive(path, wait=20) as archive:
+        assert archive.sessions() == ()
+
+
+def test_a_writer_that_never_lets_go_is_named_as_the_cause(builder):
+    path = builder.write()
+    writer = hold(path, 30)
+    try:
+        with pytest.raises(ArchiveError, match="held by another program"):
+            open_archive(path, wait=0.3)
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def test_two_readers_do_not_disturb_each_other(builder):
+    path = builder.write()
+    with open_archive(path) as first, open_archive(path) as second:
+        assert first.sessions() == second.sessions()
+
+
+def no_file(path):
+    pass
+
+
+def not_duckdb(path):
+    path.write_bytes(b"SQLite format 3\0" + b"\0" * 5000)
+
+
+def garbage(path):
+    path.write_bytes(b"x" * 5000)
+
+
+def empty_file(path):
+    path.write_bytes(b"")
+
+
+def other_database(path):
+    duckdb.connect(str(path)).execute("CREATE TABLE t (i INT)").close()
+
+
+def newer(path):
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE archive (version INT, created_at TIMESTAMPTZ, written_by VARCHAR)")
+        connection.execute("INSERT INTO archive VALUES (99, now(), 'hoop-mitm 99')")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (no_file, "There is no recording at"),
+        (not_duckdb, "is not a hoop-mitm recording: it is no DuckDB file"),
+        (garbage, "is not a hoop-mitm recording: it is no DuckDB file"),
+        (empty_file, "not a hoop-mitm recording"),
+        (other_database, "is a DuckDB file, but not a hoop-mitm recording"),
+        (newer, r"version 99 .* hoop-mitm 99; this program reads up to version 1\. Upgrade"),
+    ],
+)
+def test_what_is_no_archive_is_refused_in_plain_words(tmp_path, make, words):
+    path = tmp_path / "hoop.duckdb"
+    make(path)
+    with pytest.raises(ArchiveError, match=words) as raised:
+        open_archive(path, wait=0.2)
+    assert raised.value.exit_code == 3
+
+
+def test_a_refused_file_is_let_go(tmp_path):
+    path = tmp_path / "hoop.duckdb"
+    other_database(path)
+    with pytest.raises(ArchiveError):
+        open_archive(path)
+    duckdb.connect(str(path)).close()
+
+
+def test_a_view_in_a_foreign_archive_cannot_read_files(builder, tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\nsecret\n")
+    path = builder.write()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("DROP TABLE journals")
+        connection.execute(f"CREATE OR REPLACE VIEW archive_copy AS SELECT * FROM read_csv('{secret}')")
+        connection.execute("DROP TABLE archive")
+        connection.execute("CREATE VIEW archive AS SELECT 1 AS version, a AS written_by FROM archive_copy")
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        open_archive(path)
+
+
+def test_reading_leaves_the_file_as_it_was(builder):
+    builder.session()
+    path = builder.write()
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    with open_archive(path) as archive:
+        archive.show(archive.find("@last"))
+    assert path.read_bytes() == copy.read_bytes()
