@@ -56,7 +56,7 @@ def _decoded(kind: Any, body: bytes, encoding: str | None) -> list[dict[str, Any
     for data in messages(body, encoding, partial=True):
         message = kind.deserialize(data)
         for name in _ROWS:
-            if name in message:
+            if name in kind.meta.fields and name in message:
                 delattr(message, name)
         found.append(kind.to_dict(message, use_integers_for_enums=False, always_print_fields_with_no_presence=False))
     return found
