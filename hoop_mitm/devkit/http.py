@@ -80,7 +80,8 @@ class Servers:
     """All HTTP servers of a world, on one thread with one event loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
+        self._loop.set_exception_handler(_unless_the_client_left)
         self._threads = ThreadPoolExecutor(64, thread_name_prefix="world-http")
         self._thread = threading.Thread(target=self._loop.run_forever, name="world-servers", daemon=True)
         self._stopping = threading.Event()
@@ -143,11 +144,29 @@ class Servers:
     async def _shut_down(self) -> None:
         for stop, _ in self._running:
             stop.set()
-        await asyncio.wait([task for _, task in self._running] or [asyncio.create_task(asyncio.sleep(0))], timeout=2)
+        # A server waits for its open connections, and clients keep theirs open: they are not asked for long.
+        if self._running:
+            await asyncio.wait([task for _, task in self._running], timeout=0.2)
         leftover = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in leftover:
             task.cancel()
-        await asyncio.gather(*leftover, return_exceptions=True)
+        if leftover:
+            await asyncio.wait(leftover, timeout=2)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Does not wait half a minute for the other side to say goodbye in TLS, which idle clients do not."""
+
+    async def create_server(self, *arguments: Any, **options: Any) -> Any:
+        if options.get("ssl"):
+            options["ssl_shutdown_timeout"] = 0.1
+        return await super().create_server(*arguments, **options)
+
+
+def _unless_the_client_left(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Timeouts and resets (both OSError) are how clients are killed and servers stopped, not news.
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 def _asgi(

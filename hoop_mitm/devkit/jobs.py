@@ -28,6 +28,7 @@ from hoop_mitm.devkit.estimates import Estimate, Estimates, TableFacts, TableNam
 from hoop_mitm.devkit.http import Request
 
 _JOB_ID = re.compile(r"^[A-Za-z0-9_-]{1,1024}$")
+_DESTINATION_FIELDS = ("destinationTable", "createDisposition", "writeDisposition", "schemaUpdateOptions")
 _COLUMN = re.compile(r"^[^\W\d]\w*$")
 # BigQuery puts a colon behind the project in its messages.
 _TABLE_IN_MESSAGE = re.compile(r"\bTable ([a-z][a-z0-9-]+)\.(\w+\.)")
@@ -262,12 +263,16 @@ class Jobs:
         if limit and not dry_run and estimate.billed > limit:
             message = f"Query exceeded limit for bytes billed: {limit}. {estimate.billed} or higher required."
             return _failed(configuration | {"query": query}, "bytesBilledLimitExceeded", message)
+        if not dry_run and (error := self._destination_error(project, query)) is not None:
+            return _failed(configuration | {"query": query}, *error)
+        # The emulator does not write to a destination, though it answers as if it had.
+        sent = {name: value for name, value in query.items() if name not in _DESTINATION_FIELDS}
         status, answer = self._emulator.call(
             "POST",
             f"/bigquery/v2/projects/{quote(project)}/jobs",
             json_body={
                 "jobReference": {"projectId": project, "jobId": job_id},
-                "configuration": configuration | {"query": query},
+                "configuration": configuration | {"query": sent},
             },
         )
         if status != OK:
@@ -316,7 +321,7 @@ class Jobs:
             return
         job.has_rows = True
         if asked:
-            self._write(project, job_id, asked, query)
+            self._write(project, job_id, job, query)
             return
         anonymous = TableName(
             project,
@@ -329,16 +334,32 @@ class Jobs:
         query.setdefault("writeDisposition", "WRITE_TRUNCATE")
         query.setdefault("priority", "INTERACTIVE")
 
-    def _write(self, project: str, job_id: str, destination: Mapping[str, str], query: Mapping[str, Any]) -> None:
-        name = TableName(destination.get("projectId", project), destination["datasetId"], destination["tableId"])
-        disposition = query.get("writeDisposition", "WRITE_EMPTY")
+    def _destination_error(self, project: str, query: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Reason and message, if the destination's state forbids the job."""
+        if not query.get("destinationTable"):
+            return None
+        name = _destination(project, query["destinationTable"])
         existing = self.facts([name])[0]
-        if existing is not None and disposition == "WRITE_EMPTY" and existing.rows:
-            raise ApiError(409, "duplicate", f"Already Exists: Table {name.project}:{name.dataset}.{name.table}")
-        if existing is not None and disposition != "WRITE_APPEND":
+        shown = f"{name.project}:{name.dataset}.{name.table}"
+        if existing is None and query.get("createDisposition") == "CREATE_NEVER":
+            return "notFound", f"Not found: Table {shown} was not found in location {LOCATION}"
+        if existing is not None and existing.rows and query.get("writeDisposition", "WRITE_EMPTY") == "WRITE_EMPTY":
+            return "duplicate", f"Already Exists: Table {shown}"
+        return None
+
+    def _write(self, project: str, job_id: str, job: Job, query: Mapping[str, Any]) -> None:
+        name = _destination(project, query["destinationTable"])
+        existing = self.facts([name])[0]
+        if existing is not None and query.get("writeDisposition", "WRITE_EMPTY") == "WRITE_TRUNCATE":
             self._emulator.call("DELETE", table_path(name))
             existing = None
-        self._fill(name, job_id, create=existing is None)
+        try:
+            self._fill(name, job_id, create=existing is None)
+        except ApiError as error:
+            # What is left is a result that does not fit the table's columns.
+            shown = f"{name.project}:{name.dataset}.{name.table}"
+            failure = {"reason": "invalid", "message": f"Provided Schema does not match Table {shown}. {error.message}"}
+            job.resource["status"] |= {"errorResult": failure, "errors": [failure]}
 
     def _run_other(self, project: str, configuration: dict[str, Any], job_id: str) -> Job:
         load = configuration.get("load")
@@ -430,6 +451,10 @@ class Jobs:
         if status != OK:
             return []
         return [table["tableReference"]["tableId"] for table in answer.get("tables", [])]
+
+
+def _destination(project: str, table: Mapping[str, str]) -> TableName:
+    return TableName(table.get("projectId", project), table["datasetId"], table["tableId"].partition("$")[0])
 
 
 def _named(schema: dict[str, Any]) -> dict[str, Any]:

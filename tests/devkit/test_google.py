@@ -158,7 +158,7 @@ def test_nobody_may_impersonate_an_account_that_did_not_allow_it(world: World) -
         target_principal="owner@acme.iam.gserviceaccount.com",
         target_scopes=list(SCOPES),
     )
-    with pytest.raises(google.auth.exceptions.RefreshError, match="iam.serviceAccounts.getAccessToken"):
+    with pytest.raises(google.auth.exceptions.RefreshError, match=r"iam\.serviceAccounts\.getAccessToken"):
         target.refresh(transport(world))
 
 
