@@ -25,6 +25,7 @@ from hoop_mitm.addons.strip import Strip
 from hoop_mitm.addons.token_exchange import TokenExchange
 from hoop_mitm.certs import ensure_ca
 from hoop_mitm.config import load
+from hoop_mitm.standing import standing
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def install(config_file: Path) -> None:
     manager.chain.insert(0, manager.register(first))
     manager.add(last, guard)
     logger.info("hoop-mitm gateway for %s.", ", ".join(connection.name for connection in config.connections))
+    logger.info(standing(config))
 
 
 def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLast, Guard]:
