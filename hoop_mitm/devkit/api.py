@@ -115,3 +115,8 @@ def _offset(token: str, scope: str) -> int:
 
 def etag_of(*parts: str) -> str:
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:22] + "=="
+
+
+def wants_integers(request: Request) -> bool:
+    """Whether the client asks for timestamps in microseconds."""
+    return request.argument("formatOptions.useInt64Timestamp").lower() == "true"

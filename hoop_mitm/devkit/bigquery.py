@@ -8,7 +8,6 @@ result lies. Statements themselves are the emulator's.
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
@@ -24,8 +23,11 @@ from hoop_mitm.devkit.api import (
     page_of,
     page_token,
     relayed,
+    table_path,
     unauthenticated,
+    wants_integers,
 )
+from hoop_mitm.devkit.cells import float_timestamps
 from hoop_mitm.devkit.emulator import Emulator
 from hoop_mitm.devkit.estimates import TableName
 from hoop_mitm.devkit.google import Grant
@@ -42,14 +44,12 @@ _REMEMBERED_BODY = 2**20
 class BigQuery:
     """BigQuery's REST API (`handle`), and what tests want to know and to break."""
 
-    def __init__(
-        self, emulator: Emulator, grant: Callable[[str | None], Grant | None], project: str, directory: Path
-    ) -> None:
+    def __init__(self, emulator: Emulator, grant: Callable[[str | None], Grant | None], project: str) -> None:
         self._emulator = emulator
         self._project = project
         self.visitors = Visitors(grant)
         self.jobs = Jobs(emulator)
-        self._uploads = Uploads(self.jobs, directory)
+        self._uploads = Uploads(self.jobs, emulator.directory / "uploads")
 
     def requests(self) -> list[SeenRequest]:
         """Every request that reached this BigQuery, REST and gRPC, oldest first."""
@@ -170,8 +170,11 @@ class BigQuery:
         scope = f"{name.project}.{name.dataset}.{name.table}"
         query = _paged(request, scope)
         status, rows = self._emulator.call("GET", _emulator_path(request.path), query=query)
-        if status == 200 and "pageToken" in rows:  # noqa: PLR2004
+        if status == OK and "pageToken" in rows:
             rows["pageToken"] = page_token(scope, rows["pageToken"])
+        if status == OK and rows.get("rows") and not wants_integers(request):
+            _, table = self._emulator.call("GET", table_path(name))
+            float_timestamps(rows["rows"], _selected(table["schema"]["fields"], request.argument("selectedFields")))
         return relayed(status, rows)
 
     def _forward(self, request: Request, method: str) -> Response:
@@ -196,6 +199,11 @@ def _effective_method(request: Request) -> str:
 
 def _emulator_path(path: str) -> str:
     return quote(path, safe="/:@%")
+
+
+def _selected(fields: list[dict[str, Any]], names: str) -> list[dict[str, Any]]:
+    by_name = {field["name"]: field for field in fields}
+    return [by_name[name] for name in names.split(",") if name in by_name] if names else fields
 
 
 def _paged(request: Request, scope: str) -> str:

@@ -20,10 +20,13 @@ _START_SECONDS = 60
 
 
 class Emulator:
-    """A running bqemulator. It checks nothing and reads local files in SQL: only the front may reach it."""
+    """A running bqemulator. It checks nobody's credentials: only the front may reach it.
+
+    ``directory`` is where it runs, and where files must lie that it is to load.
+    """
 
     def __init__(self, directory: Path, log: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self._pool: urllib3.HTTPConnectionPool | None = None
@@ -36,7 +39,7 @@ class Emulator:
             SandboxError: if it cannot be installed or does not come up.
         """
         environment = ensure_environment(progress)
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command.
                 [str(python_of(environment)), "-I", str(_MAIN)],
@@ -44,7 +47,7 @@ class Emulator:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                cwd=self._directory,
+                cwd=self.directory,
                 env={
                     "HOME": str(home_of(environment)),
                     "PATH": os.environ.get("PATH", os.defpath),
@@ -53,7 +56,7 @@ class Emulator:
                     "BQEMU_METRICS_ENABLED": "false",
                     "BQEMU_QUERY_CACHE_TTL_SECONDS": "0",
                     "BQEMU_LOG_LEVEL": "warning",
-                    "BQEMU_UPLOAD_STAGING_DIR": str(self._directory / "uploads"),
+                    "BQEMU_UPLOAD_STAGING_DIR": str(self.directory / "uploads"),
                 },
                 # Ctrl-C at the terminal is for the sandbox, which stops this in its own order.
                 start_new_session=True,

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 # bqemulator logs to stdout, from its import on: the ports get the real one, the log goes to stderr.
@@ -90,9 +91,18 @@ def add_routes(app: Any, context: Any) -> None:
     app.add_api_route("/world/results", results, methods=["POST"])
 
 
+def shut_in(connection: Any) -> None:
+    """SQL reaches files below the working directory, where uploads lie, and no others."""
+    here = str(Path.cwd()).replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{here}']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
 async def main() -> None:
     server = EmulatorServer(Settings(rest_port=0, grpc_port=0))
     await server.start()
+    shut_in(server._context.engine.connection)  # noqa: SLF001 - it has no other way in.
     add_routes(server._fastapi_server.config.app, server._context)  # noqa: SLF001 - it has no other way in.
     ports = {"rest": server.rest_port, "grpc": server.grpc_port}
     ANNOUNCE.write(json.dumps(ports) + "\n")

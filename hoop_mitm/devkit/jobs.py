@@ -22,7 +22,9 @@ from hoop_mitm.devkit.api import (
     page_token,
     table_path,
     translated,
+    wants_integers,
 )
+from hoop_mitm.devkit.cells import float_timestamps
 from hoop_mitm.devkit.emulator import Emulator
 from hoop_mitm.devkit.estimates import Estimate, Estimates, TableFacts, TableName
 from hoop_mitm.devkit.http import Request
@@ -149,7 +151,8 @@ class Jobs:
             "totalSlotMs": statistics["totalSlotMs"],
         }
         size = int(body.get("maxResults", DEFAULT_PAGE))
-        page = self._page_of_results(project, job, 0, size)
+        integers = bool((body.get("formatOptions") or {}).get("useInt64Timestamp"))
+        page = self._page_of_results(project, job, 0, size, integers=integers)
         return answer | {name: page[name] for name in ("schema", "rows", "totalRows", "pageToken") if name in page}
 
     def results(self, project: str, job_id: str, request: Request) -> dict[str, Any]:
@@ -170,9 +173,9 @@ class Jobs:
         }
         if "numDmlAffectedRows" in statistics:
             answer["numDmlAffectedRows"] = statistics["numDmlAffectedRows"]
-        return answer | self._page_of_results(project, job, start, size)
+        return answer | self._page_of_results(project, job, start, size, integers=wants_integers(request))
 
-    def _page_of_results(self, project: str, job: Job, start: int, size: int) -> dict[str, Any]:
+    def _page_of_results(self, project: str, job: Job, start: int, size: int, *, integers: bool) -> dict[str, Any]:
         job_id = job.resource["jobReference"]["jobId"]
         status, page = self._emulator.call(
             "GET",
@@ -184,6 +187,8 @@ class Jobs:
         answer: dict[str, Any] = {"schema": _named(page["schema"]), "totalRows": page["totalRows"]}
         if page["rows"]:
             answer["rows"] = page["rows"]
+            if not integers:
+                float_timestamps(page["rows"], page["schema"]["fields"])
         if "pageToken" in page:
             answer["pageToken"] = page_token(f"{project}:{job_id}", page["pageToken"])
         return answer

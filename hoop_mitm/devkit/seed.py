@@ -114,7 +114,7 @@ def seed(emulator: Emulator) -> None:
         },
     )
     rows = {"customers": list(_customers()), "orders": list(_orders()), "employees": list(_employees())}
-    with tempfile.TemporaryDirectory(prefix="hoop-seed-") as directory:
+    with tempfile.TemporaryDirectory(dir=emulator.directory, prefix="seed-") as directory:
         for table, schema in _SCHEMAS.items():
             _create(emulator, table, schema)
             _load(emulator, table, rows[table], Path(directory))
@@ -129,7 +129,7 @@ def next_day(emulator: Emulator) -> None:
     """A day later in the shop: new orders, one more customer, one who moved. The same change every time."""
     generator = random.Random(_SEED + 1)  # noqa: S311 - shop data, not secrets.
     day = _FIRST_DAY + timedelta(days=_DAYS)
-    with tempfile.TemporaryDirectory(prefix="hoop-seed-") as directory:
+    with tempfile.TemporaryDirectory(dir=emulator.directory, prefix="seed-") as directory:
         new = [_order(generator, _ORDERS + number + 1, day) for number in range(25)]
         _load(emulator, "orders", new, Path(directory))
         _load(emulator, "customers", [_customer(generator, _CUSTOMERS + 1)], Path(directory))

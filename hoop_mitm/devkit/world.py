@@ -81,7 +81,7 @@ class World:
         self.google = GoogleTokens(self.issuer, self.project)
         self.google.write_service_account_key(self.service_account_key)
         self.google.write_authorized_user(self.authorized_user)
-        self.bigquery = BigQuery(self.emulator, self.google.grant, self.project, self.directory / "uploads")
+        self.bigquery = BigQuery(self.emulator, self.google.grant, self.project)
 
         self._servers.start()
         issuer_port = self._servers.listen(self.issuer.handle, authority.issue("issuer", _LOOPBACK))
@@ -111,8 +111,7 @@ class World:
             self._storage = None
         self._servers.stop()
         self.emulator.stop()
-        for leftover in ("bigquery", "uploads"):
-            shutil.rmtree(self.directory / leftover, ignore_errors=True)
+        shutil.rmtree(self.emulator.directory, ignore_errors=True)
 
     @property
     def users(self) -> tuple[str, ...]:

@@ -88,6 +88,27 @@ def test_a_mask_leaves_what_the_client_asked_for(bare: Bare) -> None:
     assert set(answer) == {"totalRows", "rows"}
 
 
+@pytest.mark.parametrize(("integers", "written"), [(False, "1.7672616E9"), (True, "1767261600000000")])
+def test_timestamps_are_written_as_asked(bare: Bare, *, integers: bool, written: str) -> None:
+    statement = "SELECT TIMESTAMP '2026-01-01 10:00:00+00' AS t"
+    options = {"formatOptions.useInt64Timestamp": str(integers).lower()}
+    answer = bare.query(statement, formatOptions={"useInt64Timestamp": integers}).json()
+    job = answer["jobReference"]["jobId"]
+    polled = bare("GET", f"/projects/acme/queries/{job}", params=options).json()
+    destination = bare("GET", f"/projects/acme/jobs/{job}").json()["configuration"]["query"]["destinationTable"]
+    table = f"/projects/acme/datasets/{destination['datasetId']}/tables/{destination['tableId']}/data"
+    listed = bare("GET", table, params=options).json()
+
+    assert [page["rows"] for page in (answer, polled, listed)] == [[{"f": [{"v": written}]}]] * 3
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM read_csv_auto('/etc/passwd')", "SELECT * FROM '/etc/passwd'"])
+def test_sql_does_not_reach_the_machines_files(bare: Bare, statement: str) -> None:
+    answer = bare.query(statement)
+    assert answer.status_code >= 400
+    assert "root:" not in answer.text
+
+
 def test_columns_without_a_name_are_called_as_bigquery_calls_them(bare: Bare) -> None:
     answer = bare.query("SELECT COUNT(*), 1 AS one, MAX(id) FROM shop.orders").json()
     assert [field["name"] for field in answer["schema"]["fields"]] == ["f0_", "one", "f1_"]
