@@ -15,16 +15,29 @@ def fingerprint(statement: str) -> str:
 
 def normalised(statement: str) -> str:
     """The statement in lower case with ``?`` for each literal, and for each list of literals."""
-    words = " ".join(_plain(token) for token in tokens(statement))
-    return _LIST.sub("?", words).rstrip("; ")
+    words = list(tokens(statement))
+    plain = (
+        _name(word) if word.kind == "number" and _in_name(words, place) else _plain(word)
+        for place, word in enumerate(words)
+    )
+    return _LIST.sub("?", " ".join(plain)).rstrip("; ")
 
 
 def _plain(token: Token) -> str:
-    match token.kind:
-        case "string" | "number":
-            return "?"
-        case "quoted":
-            # As it would be cut without its quotes.
-            return re.sub(r"\s*([.-])\s*", r" \1 ", token.text.lower())
-        case _:
-            return token.text.lower()
+    return "?" if token.kind in ("string", "number") else _name(token)
+
+
+def _name(token: Token) -> str:
+    """A quoted name as it would be cut without its quotes."""
+    text = token.text.lower()
+    return re.sub(r"\s*([.-])\s*", r" \1 ", text) if token.kind == "quoted" else text
+
+
+def _in_name(words: list[Token], place: int) -> bool:
+    """Whether digits are part of a name: ``dataset.2026``, ``my-project-1.dataset``."""
+    before = words[place - 1] if place else None
+    if before is None or before.kind != "mark" or before.end != words[place].start:
+        return False
+    after = words[place + 1] if place + 1 < len(words) else None
+    followed = after is not None and after.start == words[place].end and after.text in (".", "-")
+    return before.text == "." or (before.text == "-" and followed)

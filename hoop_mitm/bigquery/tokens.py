@@ -25,7 +25,7 @@ _TOKEN = re.compile(
       | '(?:[^'\\\r\n]|\\.)*(?:'|$|\Z) | "(?:[^"\\\r\n]|\\.)*(?:"|$|\Z)))
   | (?P<quoted>`(?:[^`\\]|\\.)*(?:`|\Z))
   | (?P<word>[^\W\d]\w*)
-  | (?P<number>\d+\.\d*(?:[eE][+-]?\d+)?|\d\w*)
+  | (?P<number>\d+\.\d+(?:[eE][+-]?\d+)?|\d\w*)
   | (?P<mark>@@|.)
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,

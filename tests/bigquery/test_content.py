@@ -94,7 +94,9 @@ def test_media_types_are_read_without_their_parameters(header, expected):
     assert media_type(header) == expected
 
 
-@pytest.mark.parametrize("header", ["application/json; charset=utf-16", "application/json; charset=utf-8; charset=utf-7"])
+@pytest.mark.parametrize(
+    "header", ["application/json; charset=utf-16", "application/json; charset=utf-8; charset=utf-7"]
+)
 def test_another_charset_is_refused(header):
     with pytest.raises(Unreadable):
         media_type(header)

@@ -91,6 +91,7 @@ def test_a_hidden_dataset_as_a_whole_belongs_to_nobody(statement, kwargs):
     [
         (f"SELECT * FROM `other-project.{DS}.anonb0b`", f"other-project.{DS}.anonb0b"),
         (f"SELECT * FROM other-project.{DS}.anonb0b", f"other-project.{DS}.anonb0b"),
+        (f"SELECT * FROM other-project-1./**/{DS}.anonb0b", f"other-project-1.{DS}.anonb0b"),
         (f"SELECT * FROM `example.com:acme.{DS}.anonb0b`", f"example.com:acme.{DS}.anonb0b"),
         (f"SELECT * FROM {SCRIPT}.tmp", f"acme.{SCRIPT}.tmp"),
         (f"SELECT * FROM {DS}.INFORMATION_SCHEMA.TABLES", f"acme.{DS}.INFORMATION_SCHEMA"),
@@ -147,7 +148,7 @@ def test_jobs_and_sessions_that_a_statement_ends_are_found(statement, expected):
         "SELECT * FROM _staging.orders JOIN acme._staging.customers USING (id)",
         "CREATE TEMP TABLE anon AS SELECT 1; SELECT * FROM _SESSION.anon_ids_",
         "EXECUTE IMMEDIATE 'SELECT ?' USING 1",
-        "EXECUTE IMMEDIATE \"SELECT 1\" INTO x",
+        'EXECUTE IMMEDIATE "SELECT 1" INTO x',
         "SET @@dataset_id = 'shop'; SELECT * FROM orders",
         "SELECT @@dataset_id",
         "SELECT REGEXP_CONTAINS(a, r'\\bexecute\\b') -- cancel",

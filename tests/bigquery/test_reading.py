@@ -33,7 +33,11 @@ def ask(method, path, body=None, query=(), headers=None, **kwargs):
 
 
 def query_job(body=None, **job):
-    return ask("POST", f"{V2}/jobs", {"configuration": {"query": {"query": "SELECT 1", "useLegacySql": False} | job}} | (body or {}))
+    return ask(
+        "POST",
+        f"{V2}/jobs",
+        {"configuration": {"query": {"query": "SELECT 1", "useLegacySql": False} | job}} | (body or {}),
+    )
 
 
 def jobs_query(**body):
@@ -187,7 +191,9 @@ def test_a_page_token_is_good_for_its_own_job_only():
         lambda: ask("POST", f"{V2}/jobs", {"configuration": {"copy": {"sourceTable": BOBS_REF}}}),
         lambda: ask("POST", f"{V2}/jobs", {"configuration": {"copy": {"sourceTables": [ORDERS, BOBS_REF]}}}),
         lambda: ask("POST", f"{V2}/jobs", {"configuration": {"extract": {"sourceTable": BOBS_REF}}}),
-        lambda: ask("POST", f"{V2}/jobs", {"configuration": {"extract": {"sourceTable": BOBS_REF | {"projectId": None}}}}),
+        lambda: ask(
+            "POST", f"{V2}/jobs", {"configuration": {"extract": {"sourceTable": BOBS_REF | {"projectId": None}}}}
+        ),
         lambda: ask("POST", f"{V2}/datasets/shop/tables", {"cloneDefinition": {"baseTableReference": BOBS_REF}}),
         lambda: ask("POST", f"{V2}/datasets/shop/tables", {"view": {"query": f"SELECT * FROM {DS}.anonb0b"}}),
         lambda: ask("PATCH", f"{V2}/datasets/shop/tables/v", {"view": {"query": f"SELECT * FROM [{DS}.anonb0b]"}}),
@@ -243,7 +249,9 @@ def test_the_sessions_project_decides_what_bare_names_mean():
         (lambda: query_job(destinationTable=ORDERS | {"projectId": "evil"}), {"acme", "evil"}),
         (lambda: query_job(defaultDataset={"projectId": "evil", "datasetId": "d"}), {"acme", "evil"}),
         (
-            lambda: ask("POST", f"{V2}/jobs", {"configuration": {"copy": {"sourceTables": [ORDERS | {"projectId": "e"}]}}}),
+            lambda: ask(
+                "POST", f"{V2}/jobs", {"configuration": {"copy": {"sourceTables": [ORDERS | {"projectId": "e"}]}}}
+            ),
             {"acme", "e"},
         ),
         (
@@ -274,7 +282,9 @@ def raw(text):
         # Two readers of the JSON would see two requests.
         raw(b'{"configuration": {"query": {"query": "SELECT 1", "query": "DROP TABLE t"}}}'),
         raw(b'{"configuration": {"query": {"query": "SELECT 1"}}, "configuration": {"query": {"query": "DROP"}}}'),
-        raw(b'{"configuration": {"query": {"query": "SELECT 1"}}, "c\\u006fnfiguration": {"query": {"query": "DROP"}}}'),
+        raw(
+            b'{"configuration": {"query": {"query": "SELECT 1"}}, "c\\u006fnfiguration": {"query": {"query": "DROP"}}}'
+        ),
         raw(b'{"configuration": {"query": {"query": "SELECT 1"}, "load": {}}}'),
         raw(b'{"configuration": {}}'),
         raw(b"{}"),
@@ -314,7 +324,9 @@ def raw(text):
         # Powers that are the gateway's.
         lambda: query_job(connectionProperties=[{"key": "service_account", "value": "x@y"}]),
         lambda: query_job(connectionProperties=[{"key": "query_label", "value": "hoop-session:bobs"}]),
-        lambda: query_job(connectionProperties=[{"key": "session_id", "value": "a"}, {"key": "session_id", "value": "b"}]),
+        lambda: query_job(
+            connectionProperties=[{"key": "session_id", "value": "a"}, {"key": "session_id", "value": "b"}]
+        ),
         # The query string says more than it should.
         *(
             lambda query=query: ask("GET", f"{V2}/queries/j", query=query)
@@ -336,7 +348,9 @@ def raw(text):
         ),
         # Bodies where none belongs, and of another kind.
         lambda: ask("GET", f"{V2}/queries/j", b"{'a': 1}"),
-        lambda: ask("GET", f"{V2}/queries/j", b"pageToken=x", headers={"content-type": "application/x-www-form-urlencoded"}),
+        lambda: ask(
+            "GET", f"{V2}/queries/j", b"pageToken=x", headers={"content-type": "application/x-www-form-urlencoded"}
+        ),
         lambda: ask(
             "POST",
             f"{V2}/queries/j",
@@ -350,18 +364,34 @@ def raw(text):
             headers={"x-http-method-override": "GET", "content-type": "application/x-www-form-urlencoded"},
         ),
         lambda: ask("DELETE", f"{V2}/jobs/j/delete", b"x"),
-        lambda: ask("POST", f"{V2}/queries", b'{"query": "x"}', headers={"content-type": "application/x-www-form-urlencoded"}),
+        lambda: ask(
+            "POST", f"{V2}/queries", b'{"query": "x"}', headers={"content-type": "application/x-www-form-urlencoded"}
+        ),
         lambda: ask("POST", f"{V2}/queries", b'{"query": "x"}', headers={"content-type": "application/x-protobuf"}),
-        lambda: ask("POST", f"{V2}/queries", b'{"query": "x"}', headers={"content-type": "application/json; charset=utf-7"}),
+        lambda: ask(
+            "POST", f"{V2}/queries", b'{"query": "x"}', headers={"content-type": "application/json; charset=utf-7"}
+        ),
         lambda: ask("POST", f"{V2}/queries", b'{"query": "x"}', headers=JSON | {"content-encoding": "compress"}),
-        lambda: ask("POST", f"{V2}/queries", gzip.compress(bytes(10**7)), headers=JSON | {"content-encoding": "gzip"}, limit=10**6),
+        lambda: ask(
+            "POST",
+            f"{V2}/queries",
+            gzip.compress(bytes(10**7)),
+            headers=JSON | {"content-encoding": "gzip"},
+            limit=10**6,
+        ),
         # Uploads in other clothes.
         lambda: ask("POST", UPLOAD, {"configuration": {"load": {}}}),
         lambda: ask("POST", UPLOAD, {"configuration": {"load": {}}}, [("uploadType", "media")]),
         lambda: ask("POST", UPLOAD, {"configuration": {"load": {}}}, [("uploadType", "multipart")]),
-        lambda: ask("POST", UPLOAD, {"configuration": {"load": {}}}, [("uploadType", "resumable"), ("uploadType", "media")]),
         lambda: ask(
-            "POST", UPLOAD, {"configuration": {"load": {}}}, [("uploadType", "resumable")], {"x-goog-upload-command": "start"}
+            "POST", UPLOAD, {"configuration": {"load": {}}}, [("uploadType", "resumable"), ("uploadType", "media")]
+        ),
+        lambda: ask(
+            "POST",
+            UPLOAD,
+            {"configuration": {"load": {}}},
+            [("uploadType", "resumable")],
+            {"x-goog-upload-command": "start"},
         ),
         lambda: ask("PUT", UPLOAD, b"", [("uploadType", "resumable")]),
         lambda: ask("PUT", UPLOAD, b"", [("upload_id", "u")]),
@@ -375,13 +405,20 @@ def test_a_request_that_could_mean_something_else_is_refused(request_):
 
 
 def test_a_refusal_says_what_is_wrong_in_one_sentence():
-    with pytest.raises(Denied, match=r"^hoop-mitm cannot read this request safely: the JSON key 'query' occurs twice in one object\.$"):
+    with pytest.raises(
+        Denied, match=r"^hoop-mitm cannot read this request safely: the JSON key 'query' occurs twice in one object\.$"
+    ):
         ask("POST", f"{V2}/queries", b'{"query": "a", "query": "b"}', headers=JSON)
 
 
 def test_keys_that_a_user_chose_may_be_spelled_as_they_like():
     operation = query_job(
-        {"configuration": {"labels": {"cost_center": "a"}, "query": {"query": "SELECT 1", "tableDefinitions": {"my_table": {}}}}}
+        {
+            "configuration": {
+                "labels": {"cost_center": "a"},
+                "query": {"query": "SELECT 1", "tableDefinitions": {"my_table": {}}},
+            }
+        }
     )
     assert operation.labels == {"cost_center": "a"}
 
@@ -407,11 +444,17 @@ def call(method, message, headers=None, *, service="BigQueryRead"):
 
 
 def create(table=TABLE, parent="projects/acme"):
-    return types.CreateReadSessionRequest(parent=parent, read_session=types.ReadSession(table=table), max_stream_count=1)
+    return types.CreateReadSessionRequest(
+        parent=parent, read_session=types.ReadSession(table=table), max_stream_count=1
+    )
 
 
 def test_a_read_session_names_its_table():
-    operation = call("CreateReadSession", create(), {"x-goog-request-params": "read_session.table=projects%2Facme" + TABLE[13:].replace("/", "%2F")})
+    operation = call(
+        "CreateReadSession",
+        create(),
+        {"x-goog-request-params": "read_session.table=projects%2Facme" + TABLE[13:].replace("/", "%2F")},
+    )
     assert operation.tables == (TableRef("acme", "shop", "orders"),)
     assert operation.project == "acme"
     assert operation.uses == ()
@@ -481,8 +524,16 @@ MINE, THEIRS = (types.ReadRowsRequest.serialize(types.ReadRowsRequest(read_strea
         lambda: call("ReadRows", frame(b"\x8a\x80\x80\x80\x80\x10" + MINE[1:])),
         lambda: call("ReadRows", types.ReadRowsRequest(read_stream="projects/acme/../streams/x")),
         lambda: call("ReadRows", types.ReadRowsRequest(read_stream=f"{STREAM}/../x")),
-        lambda: call("ReadRows", types.ReadRowsRequest(read_stream=STREAM), {"x-goog-request-params": "read_stream=projects%2Fbob"}),
-        lambda: call("CreateReadSession", create(), {"x-goog-request-params": "read_session.table=projects/acme/datasets/d/tables/t"}),
+        lambda: call(
+            "ReadRows",
+            types.ReadRowsRequest(read_stream=STREAM),
+            {"x-goog-request-params": "read_stream=projects%2Fbob"},
+        ),
+        lambda: call(
+            "CreateReadSession",
+            create(),
+            {"x-goog-request-params": "read_session.table=projects/acme/datasets/d/tables/t"},
+        ),
         lambda: call("CreateReadSession", create(table="")),
         lambda: call("CreateReadSession", create(table="orders")),
         lambda: call("CreateReadSession", create(parent="projects/acme/x")),

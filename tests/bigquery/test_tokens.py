@@ -42,12 +42,14 @@ def test_statements_are_cut_as_bigquery_cuts_them(statement, expected):
     "statement",
     [
         "SELECT a, 'b', `c.d`, 1.5 FROM x.y AS t WHERE z IN (1, 2) -- end",
-        "MERGE s.t USING (SELECT 1 id) u ON t.id = u.id WHEN MATCHED THEN UPDATE SET a = \"q\"",
+        'MERGE s.t USING (SELECT 1 id) u ON t.id = u.id WHEN MATCHED THEN UPDATE SET a = "q"',
         "SELECT r'\\d+', '''a'b''', \"\"\"c\"d\"\"\" /* x */ FROM `p-q.d.t`",
         "FROM s.t |> WHERE a > 1 |> AGGREGATE COUNT(*) AS n # end",
     ],
 )
 def test_strings_and_comments_end_where_sqlglot_says(statement):
     kind = sqlglot.tokens.TokenType
-    theirs = [t.text for t in sqlglot.tokenize(statement, read="bigquery") if t.token_type in (kind.STRING, kind.RAW_STRING)]
+    theirs = [
+        t.text for t in sqlglot.tokenize(statement, read="bigquery") if t.token_type in (kind.STRING, kind.RAW_STRING)
+    ]
     assert [text for kind_, text in words(statement) if kind_ == "string"] == theirs
