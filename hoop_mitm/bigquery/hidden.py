@@ -27,9 +27,11 @@ _DEFAULTS: Final = frozenset({"DATASET_ID", "DATASET_PROJECT_ID"})
 _HIDDEN = re.compile(r"_(?:(?:script)?[0-9a-f]{24,}|\w*anonymous)", re.IGNORECASE)
 _ANYWHERE = re.compile(rf"(?<!\w){_HIDDEN.pattern}(?!\w)", re.IGNORECASE)
 
-# Nothing can be named in a statement that has none of these; an escape sequence may hide anything.
-_SUSPECT: Final = ("anon", "\\", "execute", "dataset_id", "dataset_project_id", "abort_session", "cancel")
+# Words without which nothing is named at run time, and no job or session is ended.
+_POWERS: Final = ("execute", "dataset_id", "dataset_project_id", "abort_session", "cancel")
 _HEXADECIMAL = re.compile(r"_(?:script)?[0-9a-f]{24}")
+_UNDERSCORE = re.compile(r"(?<!\w)_\w")
+_ESCAPED_NAME = re.compile(r"`[^`]*\\")
 
 # The way a name looks in running text: legacy SQL, strings, comments.
 _WRITTEN = re.compile(
@@ -84,12 +86,23 @@ def named_in(
     lowered = statement.lower()
     if default and default[1].startswith("_") and (is_hidden(default[1]) or "anon" in lowered):
         scan.add(default[0] or project, default[1])
-    if not (any(word in lowered for word in _SUSPECT) or _HEXADECIMAL.search(lowered)):
+    if not _worth_reading(lowered):
         return scan.found
     scan.text(statement, whole_datasets=legacy is not False or "#legacysql" in lowered)
     if not legacy or "#standardsql" in lowered:
         scan.code(list(tokens(statement)))
     return scan.found
+
+
+def _worth_reading(lowered: str) -> bool:
+    """Whether a statement could name anything of ours; most could not, and are not cut into words."""
+    return (
+        ("anon" in lowered and _UNDERSCORE.search(lowered) is not None)
+        or _HEXADECIMAL.search(lowered) is not None
+        or any(word in lowered for word in _POWERS)
+        # An escape sequence hides anything in a quoted name, or in SQL that a procedure is given to run.
+        or ("\\" in lowered and (_ESCAPED_NAME.search(lowered) is not None or "call" in lowered))
+    )
 
 
 class _Scan:

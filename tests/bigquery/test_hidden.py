@@ -46,6 +46,8 @@ def named(statement, **kwargs):
         f"EXECUTE IMMEDIATE '''SELECT * FROM acme.\\x5f{DS[1:]}.anonb0b'''",
         f"CALL shop.run('SELECT * FROM {DS}.anonb0b')",
         f"SELECT 1 -- {DS}.anonb0b",
+        f"SELECT * FROM `\\x61cme`.`\\x5f{DS[1:]}`.`\\x61n\\x6fnb0b`",
+        f"CALL shop.run('SELECT * FROM \\x5f{DS[1:]}.\\x61n\\x6fnb0b')",
     ],
 )
 def test_a_result_table_is_found_however_it_is_spelled(statement):
