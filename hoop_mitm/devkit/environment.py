@@ -1,7 +1,8 @@
 """The environment that bqemulator runs in: its own, because its dependencies are not ours.
 
-Made once, with uv, from hashes that are committed next to this file; kept below ``sys.prefix``, so that it goes
-when the installation goes, or in the user's cache where that cannot be written.
+Made once, with uv, from hashes that are committed next to this file; kept below ``sys.prefix``, so that it goes when
+the installation goes, or in the user's cache where that cannot be written. ``python -m hoop_mitm.devkit.environment``
+makes it ahead of time and prints where it is.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,14 +25,17 @@ type Progress = Callable[[str], None]
 
 _REQUIREMENTS = Path(__file__).with_name("bqemulator.txt")
 _INSTALL_SECONDS = 900
+_UNUSED_SECONDS = 7 * 86_400
 
 # DuckDB wants its spatial extension, and would fetch it from its own server: PyPI has the same signed file.
-_INSTALL_SPATIAL = """
+# The import of the emulator proves that it is whole, and compiles what it needs of 600 MB and no more.
+_FINISH = """
 import duckdb, duckdb_extension_spatial, pathlib
 extension, = pathlib.Path(duckdb_extension_spatial.__file__).parent.rglob("spatial.duckdb_extension")
 connection = duckdb.connect()
 connection.execute(f"INSTALL '{extension}'")
 connection.execute("LOAD spatial")
+import bqemulator.server
 """
 
 
@@ -44,6 +49,8 @@ def ensure_environment(progress: Progress = lambda _: None) -> Path:
     places = [Path(sys.prefix) / "share" / "hoop-mitm", Path(platformdirs.user_cache_dir("hoop-mitm"))]
     for place in places:
         if (place / name).is_dir():
+            with contextlib.suppress(OSError):
+                os.utime(place / name)
             return place / name
     writable = [place for place in places if _writable(place)]
     if not writable:
@@ -70,27 +77,30 @@ def home_of(environment: Path) -> Path:
 
 
 def _create(place: Path, target: Path) -> None:
+    # Whoever was killed in the middle of this left its scratch behind; nobody else is here, for we hold the lock.
+    for abandoned in place.glob(f".{target.name}-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place, prefix=f".{target.name}-") as scratch:
         making = Path(scratch) / "environment"
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(making))
         python = str(python_of(making))
         _uv("pip", "install", "--quiet", "--python", python, "--require-hashes", "--requirement", str(_REQUIREMENTS))
         home_of(making).mkdir()
-        _run([python, "-I", "-c", _INSTALL_SPATIAL], {**os.environ, "HOME": str(home_of(making))})
-        _run([python, "-I", "-m", "compileall", "-q", "-j", "0", str(making / "lib")], dict(os.environ))
+        _run([python, "-I", "-c", _FINISH], {**os.environ, "HOME": str(home_of(making))})
         making.rename(target)
     _remove_older(place, target)
 
 
 def _remove_older(place: Path, current: Path) -> None:
+    """Removes what no world has used for a while: one that runs must keep its files."""
     for other in place.glob("bqemulator-*"):
-        if other.is_dir() and other != current:
-            shutil.rmtree(other, ignore_errors=True)
+        if other != current and time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
+            shutil.rmtree(other, ignore_errors=True) if other.is_dir() else other.unlink(missing_ok=True)
 
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(_REQUIREMENTS.read_bytes())
-    digest.update(_INSTALL_SPATIAL.encode())
+    digest.update(_FINISH.encode())
     digest.update(f"{sys.implementation.cache_tag} {sys.platform} {os.uname().machine}".encode())
     return digest.hexdigest()[:12]
 
@@ -144,3 +154,10 @@ def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    try:
+        print(ensure_environment(lambda said: print(said, file=sys.stderr)))  # noqa: T201 - a program's output.
+    except SandboxError as error:
+        sys.exit(str(error))
