@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mitmproxy import ctx
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.utils.asyncio_utils import create_task
 
 from hoop_mitm import bigquery
 from hoop_mitm.addons.credentials import Credentials
@@ -65,8 +67,20 @@ def install(config_file: Path) -> None:
     first, last, guard = gateway_addons(Services(config), lockdown)
     manager.chain.insert(0, manager.register(first))
     manager.add(last, guard)
+    proxyserver = manager.get("proxyserver")
+    if len(proxyserver.servers):
+        # A script is loaded a moment after mitmproxy has begun to listen where mitmproxy's own options said.
+        create_task(_listen_again(proxyserver), name="hoop-mitm listens", keep_ref=True)
     logger.info("hoop-mitm gateway for %s.", ", ".join(connection.name for connection in config.connections))
     logger.info(standing(config))
+
+
+async def _listen_again(proxyserver: Proxyserver) -> None:
+    """Listens where hoop.yaml says. Until then tunnels are open to this machine alone (`Routing`)."""
+    await proxyserver.servers.update([])
+    if not await proxyserver.setup_servers():
+        logger.error("hoop-mitm cannot listen where gateway.listen says; mitmproxy ends.")
+        ctx.master.shutdown()
 
 
 def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLast, Guard]:

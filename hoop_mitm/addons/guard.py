@@ -35,7 +35,9 @@ class Guard(Addon):
             flow.response = http.Response.make(403, b"hoop-mitm did not decide on this connection.\n")
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
-        if data.server.error == UNCLEARED and data.server in self._routing.cleared:
+        if data.server not in self._routing.cleared:
+            data.server.error = data.server.error or UNCLEARED
+        elif data.server.error == UNCLEARED:
             data.server.error = None
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:

@@ -13,7 +13,7 @@ from mitmproxy.net.server_spec import parse as parse_server_spec
 from mitmproxy.proxy import layer, layers
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from hoop_mitm.addons.lockdown import split_proxy
+from hoop_mitm.addons.lockdown import is_loopback, split_proxy
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
@@ -58,7 +58,7 @@ class Routing(Stage):
                 await self._refuse_tunnel(flow, host, port, "Google's hosts are reached on port 443 only")
                 return
             self.routes[flow.client_conn] = ("intercept", (host, port))
-        elif reason := self._not_tunnelled(host):
+        elif reason := self._not_tunnelled(host, flow.client_conn):
             await self._refuse_tunnel(flow, host, port, reason)
         else:
             self.routes[flow.client_conn] = ("tunnel", (host, port))
@@ -134,8 +134,10 @@ class Routing(Stage):
             return False
         return ip.is_global or host in self.services.config.gateway.tunnel_hosts
 
-    def _not_tunnelled(self, host: str) -> str | None:
+    def _not_tunnelled(self, host: str, client: connection.Client) -> str | None:
         gateway = self.services.config.gateway
+        if gateway.others == "tunnel" and not is_loopback(client.sockname[0]):
+            return "gateway.others: tunnel is for clients on this machine"
         if gateway.others == "refuse" and not any(fnmatchcase(host, pattern) for pattern in gateway.tunnel_hosts):
             return "hosts that are not listed under gateway.tunnel_hosts are refused"
         try:

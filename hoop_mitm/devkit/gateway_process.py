@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,13 +22,23 @@ _LOG_LINES_SHOWN = 8
 
 
 class GatewayProcess:
-    """A gateway that ends with its parent. Its log goes to a file, and holds no secrets."""
+    """A gateway that ends with its parent. Its log goes to a file, and holds no secrets.
 
-    def __init__(self, config: Path, listen: str, log: Path, entry_point: EntryPoint = "proxy") -> None:
+    ``arguments`` are added to mitmdump's command line.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        listen: str,
+        log: Path,
+        entry_point: EntryPoint = "proxy",
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.address = split_host_port(listen)
         self.log = log
         self._command = [sys.executable, "-m", "hoop_mitm.devkit.leash", *_target(entry_point)]
-        self._command += ["--set", f"hoop_config={config}"]
+        self._command += ["--set", f"hoop_config={config}", *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

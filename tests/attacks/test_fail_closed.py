@@ -1,0 +1,115 @@
+"""Break every hook of every addon, one after the other, in a running mitmdump: nothing gets past unchecked."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mitmproxy.addonmanager import traverse
+from mitmproxy.hooks import all_hooks
+
+from hoop_mitm.addons import gateway_addons
+from hoop_mitm.addons.failsafe import LIFECYCLE
+from hoop_mitm.addons.lockdown import Lockdown
+from hoop_mitm.addons.services import Services
+from hoop_mitm.archive import open_archive
+from hoop_mitm.config import load
+from hoop_mitm.devkit.world import World
+from tests.attacks.raw import Got, Raw
+from tests.gateways import RunningGateway
+
+QUERIES = "/bigquery/v2/projects/acme/queries"
+REQUEST_SIDE = ("http_connect", "next_layer", "server_connect", "requestheaders", "request")
+
+
+def hooks_of_all_addons() -> list[str]:
+    """Every hook, found by looking. A hook added tomorrow is a row tomorrow."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "hoop.yaml")
+        file.write_text(
+            "identity: {issuers: [{issuer: 'https://127.0.0.1:1', audiences: [x]}]}\n"
+            "connections: [{name: acme, projects: [acme], credential: {type: adc}}]\n"
+        )
+        config = load(file)
+        addons = traverse(gateway_addons(Services(config), Lockdown(config)))
+        return sorted(
+            f"{type(addon).__name__}.{hook}"
+            for addon in addons
+            for hook in all_hooks.keys() - LIFECYCLE
+            if callable(getattr(addon, hook, None))
+        )
+
+
+@pytest.fixture(scope="module")
+def breakable(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    directory = tmp_path_factory.mktemp("breakable")
+    (directory / "break").write_text("")
+    os.environ["BREAK"] = str(directory / "break")
+    try:
+        breaker = ["-s", str(Path(__file__).parent / "breaker.py")]
+        with RunningGateway(world, directory, "mitmdump", breaker) as running:
+            yield running
+    finally:
+        del os.environ["BREAK"]
+
+
+def query(gateway: RunningGateway, token: str, marker: str) -> Got:
+    with Raw(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as raw:
+        answer = raw.connect()
+        if answer.status != 200:
+            return answer
+        raw.tls()
+        sql = {"query": f"SELECT '{marker}' AS marker", "useLegacySql": False}
+        return raw.request("POST", QUERIES, token=token, body=sql)
+
+
+def reached_upstream(world: World, since: int) -> int:
+    return len(world.bigquery.requests()) - since
+
+
+def test_nothing_is_broken_without_a_reason(breakable: RunningGateway, world: World) -> None:
+    """The control: unbroken, the same request is answered with its row."""
+    answer = query(breakable, world.issuer.token("alice"), "control")
+    assert (answer.status, b"control" in answer.body) == (200, True)
+
+
+@pytest.mark.parametrize("hook", hooks_of_all_addons())
+def test_a_broken_hook_lets_nothing_through(hook: str, breakable: RunningGateway, world: World) -> None:
+    marker = f"marker-{hook.replace('.', '-')}-{time.monotonic_ns()}"
+    (breakable.directory / "break").write_text(hook)
+    before = len(world.bigquery.requests())
+    try:
+        answer = query(breakable, world.issuer.token("alice"), marker)
+    finally:
+        (breakable.directory / "break").write_text("")
+
+    side = hook.partition(".")[2]
+    if side in REQUEST_SIDE and not hook.startswith("TokenExchange."):
+        assert reached_upstream(world, before) == 0
+    if side not in ("error",):
+        assert answer.status != 200 or marker.encode() not in answer.body
+        assert answer.status == 0 or "hoop-mitm" in answer.message
+
+
+@pytest.mark.parametrize("hook", [hook for hook in hooks_of_all_addons() if hook.startswith("TokenExchange.")])
+def test_a_broken_token_exchange_sends_no_token_on(hook: str, breakable: RunningGateway, world: World) -> None:
+    (breakable.directory / "break").write_text(hook)
+    before = len(world.google.requests())
+    try:
+        with Raw(breakable.process.address, breakable.config.gateway.certs / "bundle.pem") as raw:
+            raw.connect("sts.googleapis.com")
+            raw.tls("sts.googleapis.com")
+            form = b"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=x"
+            answer = raw.request("POST", "/v1/token", host="sts.googleapis.com", body=form)
+    finally:
+        (breakable.directory / "break").write_text("")
+    assert len(world.google.requests()) == before
+    assert answer.status in (0, 400, 403)
+
+
+def test_what_was_refused_is_recorded(breakable: RunningGateway) -> None:
+    with open_archive(breakable.archive) as archive:
+        assert archive.sessions()

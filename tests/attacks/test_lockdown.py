@@ -1,0 +1,183 @@
+"""Each dangerous option, set in each way that it can be set."""
+
+from pathlib import Path
+
+import pytest
+
+from hoop_mitm.devkit.world import World
+from hoop_mitm.errors import SandboxError
+from tests.attacks.raw import bigquery
+from tests.gateways import RunningGateway
+
+HERE = Path(__file__).parent
+
+DANGEROUS = [
+    ("ssl_insecure", "true"),
+    ("ignore_hosts", "bigquery"),
+    ("allow_hosts", "example"),
+    ("tcp_hosts", "bigquery"),
+    ("mode", "socks5"),
+    ("mode", "reverse:https://bigquery.googleapis.com"),
+    ("stream_large_bodies", "1k"),
+    ("store_streamed_bodies", "true"),
+    ("map_remote", "|bigquery.googleapis.com|example.com"),
+    ("map_local", "|bigquery.googleapis.com|."),
+    ("modify_headers", "/~q/Authorization/Bearer x"),
+    ("modify_body", "/~q/a/b"),
+    ("save_stream_file", "flows.mitm"),
+    ("hardump", "flows.har"),
+    ("client_replay", "flows.mitm"),
+    ("server_replay", "flows.mitm"),
+    ("validate_inbound_headers", "false"),
+    ("rawtcp", "true"),
+    ("connection_strategy", "eager"),
+    ("flow_detail", "4"),
+    ("proxy_debug", "true"),
+    ("termlog_verbosity", "debug"),
+    ("keep_host_header", "true"),
+    ("proxyauth", "any"),
+    ("stickyauth", "."),
+    ("block_list", "/~all/200"),
+    ("onboarding", "true"),
+    ("rfile", "flows.mitm"),
+]
+
+# Options whose default is what mitmproxy sets, but not what we need: set to that, they must not stay so.
+FORCED = ("rawtcp", "connection_strategy", "onboarding")
+
+
+def settings(rows: list[tuple[str, str]]) -> list[str]:
+    return [argument for name, value in rows for argument in ("--set", f"{name}={value}")]
+
+
+def refuses_to_start(gateway: RunningGateway) -> str:
+    with pytest.raises(SandboxError) as refused:
+        gateway.process.start()
+    gateway.process.stop()
+    return str(refused.value)
+
+
+@pytest.fixture
+def idle(world: World, tmp_path: Path) -> RunningGateway:
+    return RunningGateway(world, tmp_path, "mitmdump")
+
+
+@pytest.mark.parametrize(("option", "value"), [row for row in DANGEROUS if row[0] not in FORCED])
+def test_set_on_the_command_line_nothing_starts(option: str, value: str, world: World, tmp_path: Path) -> None:
+    gateway = RunningGateway(world, tmp_path, "mitmdump", settings([(option, value)]))
+    assert option in refuses_to_start(gateway)
+
+
+def test_set_in_config_yaml_nothing_starts(world: World, tmp_path: Path) -> None:
+    confdir = tmp_path / "mitmproxy"
+    confdir.mkdir()
+    (confdir / "config.yaml").write_text("ignore_hosts: ['bigquery']\n")
+    gateway = RunningGateway(world, tmp_path, "mitmdump", ["--set", f"confdir={confdir}"])
+    assert "ignore_hosts" in refuses_to_start(gateway)
+
+
+def test_at_run_time_every_change_is_taken_back(world: World, tmp_path: Path) -> None:
+    """A script of somebody's sets each option while mitmdump runs, and writes down what became of it."""
+    script, found = tmp_path / "setter.py", tmp_path / "found"
+    script.write_text(
+        f"""
+import asyncio
+from pathlib import Path
+from mitmproxy import ctx, exceptions
+
+async def running():
+    asyncio.create_task(change())
+
+async def change():
+    await asyncio.sleep(1)
+    lines = []
+    for name, value in {DANGEROUS!r}:
+        before = getattr(ctx.options, name)
+        try:
+            ctx.options.set(f"{{name}}={{value}}")
+            outcome = "took it"
+        except exceptions.OptionsError:
+            outcome = "refused"
+        lines.append(f"{{name}} {{outcome}} {{before == getattr(ctx.options, name)}}")
+    Path({str(found)!r}).write_text("\\n".join(lines) + "\\n")
+"""
+    )
+    with RunningGateway(world, tmp_path, "mitmdump", ["-s", str(script)]) as gateway:
+        _wait_for(found)
+        assert found.read_text().splitlines() == [f"{name} refused True" for name, _ in DANGEROUS]
+        with bigquery(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as raw:
+            answer = raw.request(
+                "POST",
+                "/bigquery/v2/projects/acme/queries",
+                token=world.issuer.token("alice"),
+                body={"query": "SELECT 1 AS one", "useLegacySql": False},
+            )
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("damage", ["broken", "saved again", "deleted"])
+def test_whatever_becomes_of_the_script_the_gateway_stands(damage: str, world: World, tmp_path: Path) -> None:
+    """mitmdump reloads a script that changes, and goes on without it when that fails: as an open proxy, if we let it."""
+    script = tmp_path / "hoop.py"
+    script.write_bytes((HERE.parents[1] / "addons" / "hoop.py").read_bytes())
+    gateway = RunningGateway(world, tmp_path, "mitmdump")
+    process = gateway.process
+    command = [script if str(part).endswith("addons/hoop.py") else part for part in process._command]
+    process._command = [str(part) for part in command]
+    with gateway:
+        match damage:
+            case "broken":
+                script.write_text("this is not Python")
+            case "saved again":
+                script.touch()
+            case "deleted":
+                script.unlink()
+        _wait_for_reload(gateway, damage)
+        bundle = gateway.config.gateway.certs / "bundle.pem"
+        before = len(world.bigquery.requests())
+        with bigquery(process.address, bundle) as raw:
+            refused = raw.request("GET", "/bigquery/v2/projects/acme/datasets", token="ya29.mine")
+        assert refused.status == 403
+        assert len(world.bigquery.requests()) == before
+        with bigquery(process.address, bundle) as raw:
+            fine = raw.request("GET", "/bigquery/v2/projects/acme/datasets", token=world.issuer.token("alice"))
+        assert fine.status == 200
+
+
+def test_a_wrong_configuration_starts_nothing(world: World, tmp_path: Path) -> None:
+    gateway = RunningGateway(world, tmp_path, "mitmdump")
+    gateway.config_file.write_text(gateway.config_file.read_text().replace("projects:", "project:"))
+    said = refuses_to_start(gateway)
+    assert "hoop.yaml" in said
+    assert "projects" in said
+
+
+def test_beyond_loopback_an_open_tunnel_is_refused(world: World, tmp_path: Path) -> None:
+    gateway = RunningGateway(world, tmp_path, "mitmdump", ["--listen-host", "0.0.0.0"])
+    assert "open proxy" in refuses_to_start(gateway)
+
+
+def test_our_own_entry_point_takes_no_script(world: World, tmp_path: Path) -> None:
+    script = tmp_path / "other.py"
+    script.write_text("")
+    gateway = RunningGateway(world, tmp_path, "proxy", ["-s", str(script)])
+    assert "script" in refuses_to_start(gateway)
+
+
+def _wait_for(path: Path) -> None:
+    _until(path.exists)
+
+
+def _wait_for_reload(gateway: RunningGateway, damage: str) -> None:
+    words = {"broken": "error", "saved again": "Loading script", "deleted": "Removing script"}[damage]
+    at_least = 2 if damage == "saved again" else 1
+    _until(lambda: gateway.log.read_text().count(words) >= at_least)
+
+
+def _until(condition: object, seconds: float = 20) -> None:
+    import time
+
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
