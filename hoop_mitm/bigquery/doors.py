@@ -191,7 +191,7 @@ def find(host: str, method: str, path: str) -> Door | None:
     Args:
         host: lower case, without a port.
         method: as ``effective_method`` gives it.
-        path: as on the wire; a query string is ignored.
+        path: as on the wire, with its query string, which tells the start of an upload from its continuation.
     """
     found = match(host, method, path)
     return found[0] if found else None
@@ -199,7 +199,7 @@ def find(host: str, method: str, path: str) -> Door | None:
 
 def match(host: str, method: str, path: str) -> tuple[Door, dict[str, str]] | None:
     """As ``find``, with the decoded names in the path (``project``, ``job``, ``dataset``, ``table`` …)."""
-    path = path.partition("?")[0]
+    path, _, query = path.partition("?")
     if host == STORAGE_HOST:
         door = _STORAGE.get(path) if method == "POST" else None
         return (door, {}) if door else None
@@ -207,6 +207,9 @@ def match(host: str, method: str, path: str) -> tuple[Door, dict[str, str]] | No
         return None
     for base, routes in _BASES:
         if path.startswith(base):
+            if routes is _UPLOAD and method == "POST" and "upload_id=" in query:
+                # Go's client sends the parts of a resumable upload as POST; elsewhere they are PUT.
+                method = "PUT"
             return _match(routes, method, path[len(base) :].split("/"))
     return None
 

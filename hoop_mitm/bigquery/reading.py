@@ -214,6 +214,8 @@ def _metadata(door: Door, words: Mapping[str, str], request: _Request) -> dict[s
     kind, body = request.media_type(), request.plain()
     if door.body == "multipart":
         _no_other_upload_protocol(request)
+        if "upload_id" in words:
+            raise Unreadable("it starts an upload that has an id already.")
         match words.get("uploadType"):
             case "multipart" if kind == "multipart/related":
                 return json_object(multipart(body, boundary_of(request.headers["content-type"])).json)

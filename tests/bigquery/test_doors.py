@@ -37,6 +37,7 @@ V2 = "/bigquery/v2/projects/acme"
         ("GET", f"{V2}/datasets/shop/models", "models.list"),
         ("POST", "/upload/bigquery/v2/projects/acme/jobs?uploadType=multipart", "jobs.insert"),
         ("PUT", "/upload/bigquery/v2/projects/acme/jobs?uploadType=resumable&upload_id=x", "jobs.upload"),
+        ("POST", "/upload/bigquery/v2/projects/acme/jobs?uploadType=resumable&upload_id=x", "jobs.upload"),
         ("POST", "/resumable/upload/bigquery/v2/projects/acme/jobs", "jobs.insert"),
         ("GET", "/bigquery/v2/projects/example.com:acme/jobs", "jobs.list"),
         ("GET", "/bigquery/v2/projects/example.com%3Aacme/jobs", "jobs.list"),

@@ -393,6 +393,11 @@ def raw(text):
             [("uploadType", "resumable")],
             {"x-goog-upload-command": "start"},
         ),
+        # upload%5Fid, which the door does not see: JSON to us, data for bob's upload to BigQuery.
+        lambda: ask(
+            "POST", UPLOAD, {"configuration": {"load": {}}}, [("uploadType", "resumable"), ("upload_id", "bobs")]
+        ),
+        lambda: ask("POST", UPLOAD + "?x=upload_id=", b"", [("uploadType", "resumable"), ("x", "upload_id=")]),
         lambda: ask("PUT", UPLOAD, b"", [("uploadType", "resumable")]),
         lambda: ask("PUT", UPLOAD, b"", [("upload_id", "u")]),
         lambda: ask("PUT", UPLOAD, b"", [("uploadType", "resumable"), ("upload_id", "a"), ("upload_id", "bobs")]),
