@@ -1,6 +1,7 @@
 """Keys follow their issuer: through rotation, withdrawal, outage and flood."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -156,23 +157,42 @@ def test_a_clock_that_jumps_back_makes_keys_be_read_again(gateway, issuer, clock
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"issuer": "https://evil.example.com"},
-        {"issuer": "http://127.0.0.1"},
-        {"issuer": None},
-        {"jwks_uri": None},
-        {"jwks_uri": 7},
-        {"jwks_uri": "http://keys.example.com/jwks"},
-        {"jwks_uri": "file:///etc/passwd"},
-        {"jwks_uri": "ftp://127.0.0.1/jwks"},
-        {"jwks_uri": "http://127.0.0.1.example.com/jwks"},
-    ],
+    "changes", [{"issuer": "https://evil.example.com"}, {"issuer": "http://127.0.0.1"}, {"issuer": None}]
 )
 def test_a_discovery_document_that_is_not_the_issuers_own_brings_no_keys(gateway, issuer, changes):
     issuer.discovery_changes = changes
     assert gateway.verify(issuer.token()) == "issuer_unreachable"
     assert issuer.jwks_reads == 0
+
+
+KEY_ADDRESSES = {
+    # the issuer, where it says that its keys are, whether they are read
+    "beside it": ("https://sso.example.com", "https://sso.example.com/keys", True),
+    "elsewhere": ("https://sso.example.com", "https://keys.example.net/keys", True),
+    "without TLS": ("https://sso.example.com", "http://sso.example.com/keys", False),
+    "on our own machine": ("https://sso.example.com", "http://127.0.0.1/keys", False),
+    "on our own machine, as the issuer": ("http://127.0.0.1:7", "http://localhost:8/keys", True),
+    "without TLS elsewhere": ("http://127.0.0.1:7", "http://keys.example.net/keys", False),
+    "almost on our own machine": ("http://127.0.0.1:7", "http://127.0.0.1.example.com/keys", False),
+    "in a file": ("https://sso.example.com", "file:///etc/passwd", False),
+    "by FTP": ("http://127.0.0.1:7", "ftp://127.0.0.1/keys", False),
+    "a number": ("https://sso.example.com", 7, False),
+    "nowhere": ("https://sso.example.com", None, False),
+}
+
+
+@pytest.mark.parametrize(("issuer_url", "jwks_uri", "read"), KEY_ADDRESSES.values(), ids=KEY_ADDRESSES.keys())
+def test_keys_are_read_over_tls_or_on_this_machine(issuer, clock, issuer_url, jwks_uri, read):
+    fetched = []
+
+    async def internet(url, _ca):
+        fetched.append(url)
+        keys = url != f"{issuer_url}/.well-known/openid-configuration"
+        return json.dumps({"keys": issuer.published} if keys else {"issuer": issuer_url, "jwks_uri": jwks_uri}).encode()
+
+    issuer.url = issuer_url
+    assert Gateway(issuer, clock, internet).verify(issuer.token()) == ("user-alice" if read else "issuer_unreachable")
+    assert fetched[1:] == ([jwks_uri] if read else [])
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"keys": None}, {"keys": {}}, {"keys": [{}] * 101}, "keys"])

@@ -187,6 +187,11 @@ ATTACKS: list[tuple[str, str, Attack]] = [
         "an end of 400 digits",
         raw_claims('{"iss":ISS,"aud":"hoop-mitm","sub":"a","iat":1,"exp":1' + "0" * 400 + "}"),
     ),
+    (
+        "malformed",
+        "no JSON in a claim that nobody reads",
+        raw_claims('{"iss":ISS,"aud":"hoop-mitm","sub":"a","x":NaN}'),
+    ),
     ("malformed", "an end that is a text", claims(exp="never")),
     ("malformed", "an end that is true", claims(exp=True)),
     ("malformed", "a negative start", claims(iat=-1)),
@@ -390,6 +395,10 @@ def test_there_are_attacks_for_every_reason_that_needs_no_outage():
     }
 
 
+def published_whole(private: Any) -> dict[str, Any]:
+    return jwt.algorithms.RSAAlgorithm.to_jwk(private, as_dict=True) | {"key_ops": None}
+
+
 BAD_KEYS = {
     "a key of 1024 bits": lambda k: (k.weak_rsa, {}, "RS256"),
     "a key for encryption": lambda k: (k.rsa, {"use": "enc"}, "RS256"),
@@ -397,7 +406,7 @@ BAD_KEYS = {
     "a key for another algorithm": lambda k: (k.rsa, {"alg": "PS256"}, "RS256"),
     "a key of another kind": lambda k: (k.rsa, {"kty": "EC"}, "RS256"),
     "a symmetric key": lambda k: (k.rsa, {"kty": "oct", "k": "AAAA"}, "RS256"),
-    "a private key that lies open": lambda k: (k.rsa, {"d": "AAAA"}, "RS256"),
+    "a private key that lies open": lambda k: (k.rsa, published_whole(k.rsa), "RS256"),
     "another curve than the algorithm's": lambda k: (k.p256, {"crv": "P-384"}, "ES256"),
     "a point that is not on the curve": lambda k: (k.p256, {"x": "AAAA"}, "ES256"),
     "an exponent of one": lambda k: (k.rsa, {"e": "AQ"}, "RS256"),
