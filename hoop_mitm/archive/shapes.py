@@ -1,5 +1,7 @@
 """The JSON that the command line prints: stable names, ISO-8601 times in UTC, sizes in bytes, lengths of time in ms."""
 
+import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -153,7 +155,17 @@ def event(entry: EventEntry) -> Json:
 
 
 def rows(result: Result) -> list[Json]:
-    return [{name: plain(value) for name, value in row.items()} for row in result.rows()]
+    """A list of objects, one a row; what a JSON column holds is JSON here too."""
+    return [{column.name: _cell(column, row[column.name]) for column in result.columns} for row in result.rows()]
+
+
+def _cell(column: Field, value: Any) -> object:
+    if column.mode == "REPEATED" and value is not None:
+        single = replace(column, mode="NULLABLE")
+        return [_cell(single, each) for each in value]
+    if column.fields and value is not None:
+        return {field.name: _cell(field, value[field.name]) for field in column.fields}
+    return json.loads(value) if column.type == "JSON" and value is not None else plain(value)
 
 
 def moment(entry: Moment) -> Json:

@@ -18,7 +18,7 @@ def plain(value: object) -> object:
         case float():
             return value if math.isfinite(value) else _unusual(value)
         case Decimal():
-            return format(value, "f")
+            return _decimal(value)
         case dt.datetime():
             return instant(value) if value.tzinfo else value.isoformat()
         case dt.date() | dt.time():
@@ -35,6 +35,12 @@ def plain(value: object) -> object:
 def instant(at: dt.datetime) -> str:
     """An aware time as ISO-8601 in UTC, always with microseconds, so that the texts sort as the times do."""
     return at.astimezone(dt.UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def _decimal(value: Decimal) -> str:
+    """As BigQuery writes it: without the zeros that only fill the scale of the type."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _unusual(value: float) -> str:

@@ -24,6 +24,12 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run the gateway": {
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
     },
+    "Read a recording": {
+        "sessions": ("hoop_mitm.cli.sessions:sessions", "List the recorded sessions, newest first."),
+        "show": ("hoop_mitm.cli.show:show", "Tell what happened in a session."),
+        "replay": ("hoop_mitm.cli.replay:replay", "Play a session back: who asked what, and what came back."),
+        "diff": ("hoop_mitm.cli.diff:diff", "Say what changed from session A to session B."),
+    },
 }
 
 _EXAMPLES = """\b
@@ -31,6 +37,7 @@ Examples:
   hoop-mitm demo
   hoop-mitm sandbox -- python my_client.py
   hoop-mitm proxy --set hoop_config=hoop.yaml
+  hoop-mitm show @last
 """
 
 
