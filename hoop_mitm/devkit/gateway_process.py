@@ -38,6 +38,8 @@ class GatewayProcess:
         self.address = split_host_port(listen)
         self.log = log
         self._command = [sys.executable, "-m", "hoop_mitm.devkit.leash", *_target(entry_point)]
+        # The address too: mitmdump listens before it loads scripts, and would first take its own default port.
+        self._command += ["--listen-host", self.address[0], "--listen-port", str(self.address[1])]
         self._command += ["--set", f"hoop_config={config}", *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -24,10 +24,10 @@ from hoop_mitm.devkit.gateway_process import EntryPoint, GatewayProcess, free_po
 from hoop_mitm.devkit.world import World
 from hoop_mitm.errors import HoopError, SandboxError
 from hoop_mitm.identity.audience import audience_for
-from hoop_mitm.recording import fold_once
 
 _TOKEN_LIFETIME = timedelta(hours=1)
 _TOKEN_REFRESH = timedelta(minutes=10)
+_FOLD_SECONDS = 10
 
 type Progress = Callable[[str], None]
 
@@ -180,9 +180,12 @@ class Sandbox:
         return gateway
 
     def _fold(self) -> None:
-        # If a reader holds the archive for long, the next reader with our command line folds the rest.
+        """What a gateway that was killed has left; one that ended as it should has folded everything."""
+        from hoop_mitm.recording.fold import fold_once
+
+        # If a reader holds the archive for long, the next one that comes with our command line folds the rest.
         with suppress(HoopError):
-            fold_once(self.recordings)
+            fold_once(self.recordings, wait=_FOLD_SECONDS)
 
     def _keep_token_fresh(self) -> None:
         while not self._stopping.wait(_TOKEN_REFRESH.total_seconds()):

@@ -125,8 +125,9 @@ class Unfolded:
 
     def _after(self, after: int) -> Iterator[Row]:
         segments = self._layout.segments()
-        ends = [first - 1 for first, _ in segments[1:]] + [2**62]
-        for (_, path), end in zip(segments, ends, strict=True):
+        # A gateway that died at once may have left no segment at all.
+        ends = [*(first - 1 for first, _ in segments[1:]), 2**62]
+        for (_, path), end in zip(segments, ends, strict=False):
             last = after
             while last < end and (rows := self._in(path, last, end, 256)):
                 yield from rows
