@@ -62,9 +62,9 @@ def encode(
 def dumps(value: object) -> bytes:
     """JSON of anything: what JSON has no word for becomes text, and text that is not Unicode is escaped."""
     try:
-        return orjson.dumps(value, default=str, option=_OPTIONS)
+        return orjson.dumps(value, default=_clean, option=_OPTIONS)
     except (TypeError, ValueError, RecursionError):
-        return orjson.dumps(_clean(value), default=str, option=_OPTIONS)
+        return orjson.dumps(_clean(value), option=_OPTIONS)
 
 
 def session_note(session: Session) -> dict[str, Any]:
@@ -158,4 +158,4 @@ def _clean(value: object) -> object:
         case list() | tuple() | set() | frozenset():
             return [_clean(each) for each in value]
         case _:
-            return str(_clean(str(value)))
+            return _clean(str(value))

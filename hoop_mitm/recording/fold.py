@@ -30,6 +30,8 @@ from hoop_mitm.recording.unfolded import Row, Unfolded
 
 log = logging.getLogger(__name__)
 
+#: What a gateway says before it closes our input, when it has written its last record.
+GOODBYE = b"goodbye\n"
 #: How long an intent waits for its answer before it becomes visible as an open flow, in seconds.
 YOUNG = 3.0
 _MOST_ROWS = 4000
@@ -95,7 +97,10 @@ class Fold:
         self._unfolded.close()
 
     def run(self, *, everything: bool = False, wait: float = _PATIENCE) -> FoldReport:
-        """Take over all that is there; intents too young to be visible only with ``everything``.
+        """Take over all that is there.
+
+        ``everything`` is for when no gateway lives: intents that are young are taken over too, and nobody will say any
+        more how those that are open ended.
 
         Raises:
             ArchiveBusyError: somebody reads the archive; nothing is lost, try again.
@@ -136,7 +141,8 @@ class Fold:
         bad: set[int] = set()
         while True:
             try:
-                done = self._take_over(mark, _Mark(mark.file, folded_to, sorted(held)), taken, bad, wait)
+                after = _Mark(mark.file, folded_to, sorted(held))
+                done = self._take_over(mark, after, taken, bad=bad, over=everything, wait=wait)
                 break
             except _BAD_RECORD as error:
                 if len(taken) > _FEW:
@@ -153,7 +159,9 @@ class Fold:
             self._tidy(taken)
         return len(taken) if done else 0
 
-    def _take_over(self, before: _Mark, after: _Mark, rows: Sequence[Row], bad: set[int], wait: float) -> bool:
+    def _take_over(
+        self, before: _Mark, after: _Mark, rows: Sequence[Row], *, bad: set[int], over: bool, wait: float
+    ) -> bool:
         """Write rows and the new mark in one transaction; ``False`` when the archive is not the one that it was."""
         # A bad record must not keep the others out for ever; that there was one stays visible as an event.
         good = [replace(row, kind="unreadable", note={}) if row.seq in bad else row for row in rows]
@@ -165,12 +173,14 @@ class Fold:
             self._fold_bodies(archive, good)
             archive.begin()
             batch.fold_into(archive)
+            if over:
+                lose_open(archive)
             archive.execute(_SET_MARK, [after.folded_to, after.held, datetime.now(UTC), self._journal])
             archive.commit()
         self._mark = replace(after, file=_file(self._layout.archive))
         self._unfolded.damaged.clear()
         # A hint for readers who want to know how far behind the archive is.
-        self._layout.folded.write_text(str(after.folded_to))
+        self._layout.folded.write_text(f"{after.folded_to} {len(after.held)}")
         return True
 
     def _bad(self, rows: Sequence[Row], wait: float) -> set[int]:
@@ -269,8 +279,6 @@ def fold_once(directory: Path, *, wait: float = 2.0) -> FoldReport:
     try:
         alive = is_held(layout.lock)
         report = fold.run(everything=not alive, wait=wait)
-        if report.folded and not alive:
-            fold.mark_lost(wait)
     except ArchiveBusyError:
         return FoldReport(0, fold.remaining())
     finally:
@@ -284,16 +292,20 @@ def _catching_up(layout: Layout, wait: float) -> int:
     with contextlib.closing(Unfolded(layout)) as unfolded:
         last = unfolded.last()
         give_up = time.monotonic() + wait
-        while (ahead := last - _folded_to(layout)) > 0 and time.monotonic() < give_up:
+        while True:
+            folded_to, held = _hint(layout)
+            if folded_to >= last or time.monotonic() >= give_up:
+                return max(0, last - folded_to) + held
             time.sleep(_PAUSE_FOR_LOCK)
-        return max(0, ahead)
 
 
-def _folded_to(layout: Layout) -> int:
+def _hint(layout: Layout) -> tuple[int, int]:
+    """How far the other fold says that it is, and how many intents it holds back."""
     try:
-        return int(layout.folded.read_text())
+        folded_to, held = layout.folded.read_text().split()
+        return int(folded_to), int(held)
     except (OSError, ValueError):
-        return 0
+        return 0, 0
 
 
 def _file(path: Path) -> tuple[int, int]:
@@ -323,22 +335,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between folds")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    stop = threading.Event()
+    stop, orderly = threading.Event(), threading.Event()
     # Ctrl-C reaches the gateway too, which closes our input when it has written its last record.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
 
     def wait_for_end() -> None:
-        while sys.stdin.buffer.read(4096):
-            pass
+        while said := sys.stdin.buffer.read1(4096):
+            if GOODBYE in said:
+                orderly.set()
         stop.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    _fold_until(stop, Layout(options.directory.absolute()), options.interval)
+    _fold_until(stop, orderly, Layout(options.directory.absolute()), options.interval)
     return 0
 
 
-def _fold_until(stop: threading.Event, layout: Layout, interval: float) -> None:
+def _fold_until(stop: threading.Event, orderly: threading.Event, layout: Layout, interval: float) -> None:
     hold = Hold(layout.fold_lock)
     while not hold.take():
         if stop.wait(_PAUSE_FOR_LOCK):
@@ -350,8 +363,10 @@ def _fold_until(stop: threading.Event, layout: Layout, interval: float) -> None:
             last = stop.is_set()
             began = time.monotonic()
             try:
-                fold.run(everything=last, wait=_LAST_PATIENCE if last else _PATIENCE)
-                if last:
+                # A gateway that died may have a successor by now, whose intents are none of ours to give up.
+                over = last and (orderly.is_set() or not is_held(layout.lock))
+                fold.run(everything=over, wait=_LAST_PATIENCE if last else _PATIENCE)
+                if over:
                     fold.mark_lost(_LAST_PATIENCE)
                 complained = ""
             except ArchiveBusyError:

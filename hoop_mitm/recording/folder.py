@@ -1,5 +1,6 @@
 """The fold as a child of the gateway: its JSON and DuckDB never hold the gateway's interpreter lock."""
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -63,7 +64,7 @@ class Folder:
         """Let it fold what is left, and end."""
         if self._process is None:
             return
-        self._close_input()
+        self._close_input(b"goodbye\n")
         try:
             self._process.wait(_LAST_FOLD)
         except subprocess.TimeoutExpired:
@@ -71,6 +72,8 @@ class Folder:
             self._process.wait()
         self._process = None
 
-    def _close_input(self) -> None:
+    def _close_input(self, last_words: bytes = b"") -> None:
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):
+                self._process.stdin.write(last_words)
+                self._process.stdin.close()

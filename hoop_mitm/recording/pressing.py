@@ -12,6 +12,7 @@ from hoop_mitm.recording.redaction import Redactor
 PART = 4 * 2**20
 HASH_SIZE = 32
 _LEVEL = 3
+_IN_VAIN = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Press:
         self._hash = hashlib.blake2b(key=key, digest_size=HASH_SIZE)
         self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
         self._waiting = bytearray()
+        self._in_vain = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Part]:
         """More of the body, as on the wire."""
@@ -51,6 +53,9 @@ class Press:
 
     def finish(self) -> Iterator[Part]:
         """The rest."""
+        if not self.size and not self._waiting:
+            # Not one byte came out: too short, or too broken, for its content encoding.
+            self._waiting += self._in_vain
         while self._waiting:
             yield self._next(min(PART, len(self._waiting)))
 
@@ -79,6 +84,8 @@ class Press:
             return
         if self.cut is not None:
             return
+        if not self.size and not self._waiting:
+            self._in_vain += data[: _IN_VAIN - len(self._in_vain)]
         try:
             for piece in self._decoder.feed(data):
                 yield piece
@@ -91,7 +98,7 @@ class Press:
                 return
             # It is not encoded at all, whatever its headers say.
             self._decoder = None
-            yield data
+            yield bytes(self._in_vain) if len(self._in_vain) > len(data) else data
 
 
 def plain_body(data: bytes, codings: Sequence[str]) -> bytes:
@@ -107,4 +114,4 @@ def plain_body(data: bytes, codings: Sequence[str]) -> bytes:
                 break
     except NotEncodedError:
         return bytes(plain) or data
-    return bytes(plain)
+    return bytes(plain) or data

@@ -1,0 +1,78 @@
+"""Content encodings are taken off in pieces of bounded size, and nonsense is told apart."""
+
+import gzip
+import zlib
+
+import brotli
+import pytest
+import zstandard
+
+from hoop_mitm.recording.decoding import NotEncodedError, codings, decoder
+
+TEXT = b'{"rows":[{"f":[{"v":"1"}]}]}' * 5000
+
+
+def raw_deflate(data: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush()
+
+
+ENCODED = [
+    (["gzip"], gzip.compress(TEXT)),
+    (["x-gzip"], gzip.compress(TEXT)),
+    (["gzip"], gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:])),
+    (["deflate"], zlib.compress(TEXT)),
+    (["deflate"], raw_deflate(TEXT)),
+    (["br"], brotli.compress(TEXT)),
+    (["zstd"], zstandard.compress(TEXT)),
+    (["zstd"], zstandard.compress(TEXT[:9]) + zstandard.compress(TEXT[9:])),
+    (["gzip", "br"], brotli.compress(gzip.compress(TEXT))),
+]
+
+
+@pytest.mark.parametrize("step", [1000, 10**9])
+@pytest.mark.parametrize(("names", "encoded"), ENCODED)
+def test_each_coding_is_taken_off_however_the_bytes_come(names: list[str], encoded: bytes, step: int) -> None:
+    chain = decoder(names)
+    assert chain is not None
+    pieces = [encoded[start : start + step] for start in range(0, len(encoded), step)]
+    assert b"".join(out for piece in pieces for out in chain.feed(piece)) == TEXT
+
+
+@pytest.mark.parametrize("name", ["gzip", "br", "zstd", "deflate"])
+def test_what_is_not_encoded_is_told_apart(name: str) -> None:
+    chain = decoder([name])
+    assert chain is not None
+    with pytest.raises(NotEncodedError):
+        list(chain.feed(b'{"kind": "bigquery#job"}'))
+
+
+@pytest.mark.parametrize("bomb", [gzip.compress(bytes(2**26)), brotli.compress(bytes(2**26)), zstandard.compress(bytes(2**26))])
+@pytest.mark.parametrize("name", ["gzip", "br", "zstd"])
+def test_a_bomb_comes_out_in_pieces(name: str, bomb: bytes) -> None:
+    chain = decoder([name])
+    assert chain is not None
+    try:
+        assert all(len(piece) <= 2**25 for piece in chain.feed(bomb))
+    except NotEncodedError:
+        assert not bomb.startswith({"gzip": b"\x1f\x8b", "br": b"\x5b", "zstd": b"\x28\xb5"}[name])
+
+
+HEADERS = [
+    ([("content-encoding", "gzip")], ("gzip",)),
+    ([("Content-Encoding", " GZIP , br")], ("gzip", "br")),
+    ([("content-encoding", "gzip"), ("content-encoding", "br")], ("gzip", "br")),
+    ([("content-encoding", "identity")], ()),
+    ([("content-type", "gzip")], ()),
+]
+
+
+@pytest.mark.parametrize(("headers", "expected"), HEADERS)
+def test_codings_of_a_message(headers: list[tuple[str, str]], expected: tuple[str, ...]) -> None:
+    assert codings(headers) == expected
+
+
+def test_an_unknown_coding_leaves_the_body_as_it_is() -> None:
+    assert decoder(["compress"]) is None
+    assert decoder(["gzip", "aes128gcm"]) is None
+    assert decoder([]) is None

@@ -1,0 +1,87 @@
+"""Records become JSON whatever they hold, without secrets, and without what the level leaves out."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hoop_mitm.bigquery.operation import Resource, TableRef
+from hoop_mitm.recording.encoding import dumps, encode
+from hoop_mitm.recording.redaction import Redactor
+from hoop_mitm.recording.records import Record
+from tests.recording.building import LIST_ROWS, READ_ROWS, SESSION, event, flow, message
+
+SECRET = "ya29." + "x" * 40
+
+
+def encoded(record: Record, redactor: Redactor | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(encode(record, redactor or Redactor()))
+    return found
+
+
+STRANGE = [
+    ("lone surrogate \udcff", "lone surrogate \\udcff"),
+    ("NUL \x00 inside", "NUL \x00 inside"),
+    (b"bytes \xff", "bytes \\xff"),
+    (float("nan"), None),
+    (2**80, str(2**80)),
+    (-(2**63), -(2**63)),
+    ({1: "number", None: "none"}, {"1": "number", "null": "none"}),
+    ({"x"}, ["x"]),
+    ([{"deep": "\ud800"}], [{"deep": "\\ud800"}]),
+    (ValueError("what"), "what"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), STRANGE)
+def test_strange_values_do_not_stop_a_record(value: object, expected: object) -> None:
+    assert json.loads(dumps({"value": value}))["value"] == expected
+
+
+def test_a_huge_header_is_kept() -> None:
+    headers = (("x-huge", "v" * 2**20), ("x-latin", "caf\udce9"))
+    kept = encoded(replace(flow(), request=message(None, *headers)))["request"]["headers"]
+    assert kept[0] == ["x-huge", "v" * 2**20]
+    assert kept[1] == ["x-latin", "caf\\udce9"]
+
+
+def test_a_secret_is_in_no_part_of_a_record() -> None:
+    redactor = Redactor()
+    redactor.protect(SECRET)
+    record = replace(
+        flow(statement=f"SELECT '{SECRET}'", url=f"https://h/p?access_token=abcdefgh&q={SECRET}"),
+        user_agent=SECRET,
+        error=f"cannot send {SECRET}",
+        executed_statement=f"/* {SECRET} */",
+        request=message(None, ("authorization", "Bearer zzz"), ("x-other", SECRET), (SECRET, "name")),
+    )
+    for each in (record, event(details={"token": SECRET, SECRET: 1}), replace(SESSION, name=SECRET)):
+        text = encode(each, redactor)
+        assert SECRET.encode() not in text
+        assert b"zzz" not in text
+        assert b"abcdefgh" not in text
+        json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("level", "kept"), [("full", True), ("statements", True), ("metadata", False), ("off", False)]
+)
+def test_a_statement_is_kept_only_at_the_levels_that_say_so(level: str, *, kept: bool) -> None:
+    found = encoded(flow(statement="SELECT salary", executed_statement="SELECT NULL", level=level))
+    assert (found["operation"]["statement"] == "SELECT salary") is kept
+    assert (found["executed_statement"] == "SELECT NULL") is kept
+
+
+def test_a_flow_names_the_tables_and_streams_that_it_reads() -> None:
+    assert encoded(flow(LIST_ROWS, tables=(TableRef("acme", "shop", "orders"),)))["operation"]["tables"] == [
+        {"project": "acme", "dataset": "shop", "table": "orders"}
+    ]
+    uses = (Resource("read_stream", "projects/p/locations/l/sessions/s/streams/t"), Resource("upload", "secret-id"))
+    found = encoded(flow(READ_ROWS, uses=uses))
+    assert found["operation"]["read_streams"] == ["projects/p/locations/l/sessions/s/streams/t"]
+    assert "secret-id" not in json.dumps(found)
+
+
+def test_a_request_that_was_not_understood_has_no_operation() -> None:
+    assert encoded(flow(None, state="refused", session=None))["operation"] is None
