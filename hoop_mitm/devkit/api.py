@@ -14,6 +14,7 @@ from hoop_mitm.devkit.http import Request, Response
 #: Where everything is.
 LOCATION = "US"
 OK = 200
+_SERVER_ERROR = 500
 
 API = re.compile(r"^/(?:bigquery/v2|resumable/upload/bigquery/v2|upload/bigquery/v2)(?=/)")
 DEFAULT_PAGE = 100_000
@@ -67,10 +68,15 @@ def unauthenticated() -> ApiError:
 
 
 def translated(status: int, body: Any) -> ApiError:
+    """The emulator's error as Google would answer it."""
     error = body.get("error", {}) if isinstance(body, dict) else {}
     first = (error.get("errors") or [{}])[0]
-    reason = first.get("reason") or "internalError"
-    return ApiError(STATUS_OF_REASON.get(reason, status), reason, str(error.get("message", "")), first.get("location"))
+    if status >= _SERVER_ERROR:
+        # Its own failure, most often at something that it lacks: clients would try again and again for minutes.
+        return ApiError(501, "notImplemented", f"The local BigQuery cannot do this. {error.get('message', '')}".strip())
+    reason = first.get("reason") or {403: "accessDenied", 404: "notFound", 409: "duplicate"}.get(status, "invalid")
+    message = str(error.get("message") or "Not Found")
+    return ApiError(STATUS_OF_REASON.get(reason, status), reason, message, first.get("location"))
 
 
 def relayed(status: int, body: Any) -> Response:

@@ -39,6 +39,16 @@ from hoop_mitm.devkit.visitors import SeenRequest, Visitors
 HOSTS = ("bigquery.googleapis.com", "www.googleapis.com", "bigquery.mtls.googleapis.com")
 
 _REMEMBERED_BODY = 2**20
+_OBJECTS = (
+    "clustering",
+    "encryptionConfiguration",
+    "externalDataConfiguration",
+    "materializedView",
+    "rangePartitioning",
+    "schema",
+    "timePartitioning",
+    "view",
+)
 
 
 class BigQuery:
@@ -182,7 +192,7 @@ class BigQuery:
             method,
             _emulator_path(request.path),
             query=urlencode([pair for pair in request.query if pair[0] not in ("fields", "prettyPrint", "alt", "key")]),
-            body=request.content() or None,
+            body=_without_null_objects(request.content()) or None,
             headers={name: request.headers[name] for name in ("content-type", "if-match") if name in request.headers},
         )
         if isinstance(body, dict) and isinstance(body.get("datasets"), list) and request.argument("all") != "true":
@@ -199,6 +209,16 @@ def _effective_method(request: Request) -> str:
 
 def _emulator_path(path: str) -> str:
     return quote(path, safe="/:@%")
+
+
+def _without_null_objects(body: bytes) -> bytes:
+    """``bq update`` sends null for what it leaves alone; the emulator takes that for an object."""
+    if b"null" not in body:
+        return body
+    fields = json.loads(body)
+    if not isinstance(fields, dict):
+        return body
+    return json.dumps({k: v for k, v in fields.items() if v is not None or k not in _OBJECTS}).encode()
 
 
 def _selected(fields: list[dict[str, Any]], names: str) -> list[dict[str, Any]]:

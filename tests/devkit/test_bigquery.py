@@ -366,6 +366,20 @@ def test_rows_can_be_streamed_in(client: bigquery.Client) -> None:
     assert len(list(client.list_rows("acme.shop.streamed"))) == 2
 
 
+def test_a_table_is_updated_as_bq_does_it(bare: Bare) -> None:
+    path = "/projects/acme/datasets/shop/tables/employees"
+    changed = bare(
+        "PATCH", path, json={"description": "People", "schema": None, "view": None, "timePartitioning": None}
+    )
+    assert changed.status_code == 200, changed.text
+    assert bare("GET", path).json()["description"] == "People"
+
+
+def test_what_the_emulator_lacks_is_no_reason_to_try_again(bare: Bare) -> None:
+    answer = bare.query("GRANT `roles/bigquery.dataViewer` ON TABLE shop.orders TO 'user:a@b.example'")
+    assert answer.status_code in (400, 501)
+
+
 def test_method_override_is_honoured(bare: Bare) -> None:
     answer = bare("POST", "/projects/acme/datasets/shop", headers={"X-HTTP-Method-Override": "GET"})
     assert answer.json()["datasetReference"]["datasetId"] == "shop"
