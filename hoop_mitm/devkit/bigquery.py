@@ -147,10 +147,10 @@ class BigQuery:
                 self.jobs.delete(project, job)
                 return Response(204)
             case "GET", ["projects", project, "datasets", dataset, "tables", table]:
-                self.jobs.materialise(TableName(project, dataset, table))
+                self.jobs.tables.materialise(TableName(project, dataset, table))
                 return self._table(TableName(project, dataset, table), request)
             case "GET", ["projects", project, "datasets", dataset, "tables", table, "data"]:
-                self.jobs.materialise(TableName(project, dataset, table))
+                self.jobs.tables.materialise(TableName(project, dataset, table))
                 return self._rows(TableName(project, dataset, table), request)
         return self._forward(request, method)
 
@@ -166,7 +166,7 @@ class BigQuery:
 
     def _table(self, name: TableName, request: Request) -> Response:
         answer = self._forward(request, "GET")
-        facts = self.jobs.facts([name])[0] if answer.status == OK else None
+        facts = self.jobs.tables.facts([name])[0] if answer.status == OK else None
         if facts is None:
             return answer
         table = json.loads(answer.body) | {"location": LOCATION}

@@ -1,12 +1,11 @@
 """Jobs: run on the emulator, described as BigQuery describes them, and kept."""
 
 import hashlib
-import itertools
 import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,18 +19,17 @@ from hoop_mitm.devkit.api import (
     etag_of,
     page_of,
     page_token,
-    table_path,
     translated,
     wants_integers,
 )
 from hoop_mitm.devkit.cells import float_timestamps
 from hoop_mitm.devkit.emulator import Emulator
-from hoop_mitm.devkit.estimates import Estimate, Estimates, TableFacts, TableName
+from hoop_mitm.devkit.estimates import Estimate, Estimates, TableName
 from hoop_mitm.devkit.http import Request
+from hoop_mitm.devkit.tables import Tables, with_column_names
 
 _JOB_ID = re.compile(r"^[A-Za-z0-9_-]{1,1024}$")
 _DESTINATION_FIELDS = ("destinationTable", "createDisposition", "writeDisposition", "schemaUpdateOptions")
-_COLUMN = re.compile(r"^[^\W\d]\w*$")
 # BigQuery puts a colon behind the project in its messages.
 _TABLE_IN_MESSAGE = re.compile(r"\bTable ([a-z][a-z0-9-]+)\.(\w+\.)")
 _SLOT_MS_PER_MB = 3
@@ -54,12 +52,10 @@ _QUERY_FIELDS = (
 
 @dataclass(slots=True)
 class Job:
-    """A job as the API shows it, and what is remembered to serve its results."""
+    """A job as the API shows it, and whose it is."""
 
     resource: dict[str, Any]
     who: str
-    anonymous: TableName | None = None
-    has_rows: bool = False
 
 
 class Jobs:
@@ -70,9 +66,8 @@ class Jobs:
         self._lock = threading.Lock()
         self._jobs: dict[tuple[str, str], Job] = {}
         self._taken: set[tuple[str, str]] = set()
-        self._anonymous: dict[TableName, Job] = {}
-        self._materialising = threading.Lock()
-        self._estimates = Estimates(self.facts, self._tables_of)
+        self.tables = Tables(emulator)
+        self._estimates = Estimates(self.tables.facts, self.tables.of_dataset)
 
     def get(self, project: str, job_id: str) -> Job:
         job = self._jobs.get((project, job_id))
@@ -184,7 +179,7 @@ class Jobs:
         )
         if status != OK:
             raise translated(status, page)
-        answer: dict[str, Any] = {"schema": _named(page["schema"]), "totalRows": page["totalRows"]}
+        answer: dict[str, Any] = {"schema": with_column_names(page["schema"]), "totalRows": page["totalRows"]}
         if page["rows"]:
             answer["rows"] = page["rows"]
             if not integers:
@@ -220,8 +215,6 @@ class Jobs:
                 self._taken.discard((project, job_id))
             else:
                 self._jobs[project, job_id] = job
-                if job.anonymous:
-                    self._anonymous[job.anonymous] = job
         return job
 
     def _run(
@@ -260,9 +253,7 @@ class Jobs:
             raise ApiError(400, "required", "Required parameter is missing: query")
         home = query.get("defaultDataset") or {}
         default = (home.get("projectId", project), home["datasetId"]) if "datasetId" in home else None
-        for name, result in self._known_anonymous() if "anon" in statement else ():
-            if name.table in statement:
-                self._materialise(name, result)
+        self.tables.materialise_named_in(statement)
         estimate = self._estimates.of(statement, project, default)
         limit = int(query.get("maximumBytesBilled") or 0)
         if limit and not dry_run and estimate.billed > limit:
@@ -297,7 +288,7 @@ class Jobs:
         processed = "0" if failed else str(estimate.processed)
         details = statistics.setdefault("query", {})
         if "schema" in details:
-            details["schema"] = _named(details["schema"])
+            details["schema"] = with_column_names(details["schema"])
         details.pop("totalRows", None)
         details |= {
             "totalBytesProcessed": processed,
@@ -324,7 +315,6 @@ class Jobs:
             if not str(target.get("datasetId", "_")).startswith("_"):
                 query["destinationTable"] = target
             return
-        job.has_rows = True
         if asked:
             self._write(project, job_id, job, query)
             return
@@ -333,7 +323,7 @@ class Jobs:
             f"_{hashlib.sha1(f'{project} {job.who}'.encode(), usedforsecurity=False).hexdigest()}",
             f"anon{hashlib.sha256(job_id.encode()).hexdigest()}",
         )
-        job.anonymous = anonymous
+        self.tables.note_result(anonymous, job_id)
         query["destinationTable"] = anonymous.reference()
         query.setdefault("createDisposition", "CREATE_IF_NEEDED")
         query.setdefault("writeDisposition", "WRITE_TRUNCATE")
@@ -344,7 +334,7 @@ class Jobs:
         if not query.get("destinationTable"):
             return None
         name = _destination(project, query["destinationTable"])
-        existing = self.facts([name])[0]
+        existing = self.tables.facts([name])[0]
         shown = f"{name.project}:{name.dataset}.{name.table}"
         if existing is None and query.get("createDisposition") == "CREATE_NEVER":
             return "notFound", f"Not found: Table {shown} was not found in location {LOCATION}"
@@ -354,12 +344,12 @@ class Jobs:
 
     def _write(self, project: str, job_id: str, job: Job, query: Mapping[str, Any]) -> None:
         name = _destination(project, query["destinationTable"])
-        existing = self.facts([name])[0]
+        existing = self.tables.facts([name])[0]
         if existing is not None and query.get("writeDisposition", "WRITE_EMPTY") == "WRITE_TRUNCATE":
-            self._emulator.call("DELETE", table_path(name))
+            self.tables.remove(name)
             existing = None
         try:
-            self._fill(name, job_id, create=existing is None)
+            self.tables.fill(name, job_id, create=existing is None)
         except ApiError as error:
             # What is left is a result that does not fit the table's columns.
             shown = f"{name.project}:{name.dataset}.{name.table}"
@@ -370,11 +360,13 @@ class Jobs:
         load = configuration.get("load")
         target = (load or configuration.get("copy") or {}).get("destinationTable") or {}
         name = TableName(target.get("projectId", project), target.get("datasetId", ""), target.get("tableId", ""))
-        before = self.facts([name])[0] if target else None
+        before = self.tables.facts([name])[0] if target else None
         if "copy" in configuration:
             sources = configuration["copy"].get("sourceTables") or [configuration["copy"].get("sourceTable") or {}]
             for source in sources:
-                self.materialise(TableName(source.get("projectId", project), source["datasetId"], source["tableId"]))
+                self.tables.materialise(
+                    TableName(source.get("projectId", project), source["datasetId"], source["tableId"])
+                )
         status, answer = self._emulator.call(
             "POST",
             f"/bigquery/v2/projects/{quote(project)}/jobs",
@@ -386,7 +378,7 @@ class Jobs:
         statistics: dict[str, Any] = answer["statistics"]
         job.resource["statistics"] = statistics
         if load is not None and "errorResult" not in answer["status"]:
-            after = self.facts([name])[0]
+            after = self.tables.facts([name])[0]
             kept = 0 if before is None or load.get("writeDisposition") == "WRITE_TRUNCATE" else before.rows
             statistics["load"] = {
                 "outputRows": str((after.rows if after else 0) - kept),
@@ -395,80 +387,9 @@ class Jobs:
             }
         return job
 
-    def materialise(self, name: TableName) -> None:
-        """Makes a job's anonymous result a table that the emulator can read, if ``name`` is one and it is not."""
-        job = self._anonymous.get(name)
-        if job is not None:
-            self._materialise(name, job)
-
-    def _known_anonymous(self) -> list[tuple[TableName, Job]]:
-        with self._lock:
-            return list(self._anonymous.items())
-
-    def _materialise(self, name: TableName, job: Job) -> None:
-        with self._materialising:
-            if job.anonymous is None:
-                return
-            self._emulator.call(
-                "POST",
-                f"/bigquery/v2/projects/{quote(name.project)}/datasets",
-                json_body={"datasetReference": {"projectId": name.project, "datasetId": name.dataset}},
-            )
-            self._fill(name, job.resource["jobReference"]["jobId"], create=True)
-            job.anonymous = None
-
-    def _fill(self, name: TableName, job_id: str, *, create: bool) -> None:
-        if create:
-            _, page = self._emulator.call(
-                "GET", f"/bigquery/v2/projects/{quote(name.project)}/queries/{quote(job_id)}", query="maxResults=0"
-            )
-            status, answer = self._emulator.call(
-                "POST",
-                table_path(name).rpartition("/")[0],
-                json_body={"tableReference": name.reference(), "schema": _named(page["schema"])},
-            )
-            if status != OK:
-                raise translated(status, answer)
-        status, answer = self._emulator.call(
-            "POST", "/world/results", json_body={"job": job_id, "table": [name.project, name.dataset, name.table]}
-        )
-        if status != OK:
-            raise translated(status, answer)
-
-    def facts(self, names: Sequence[TableName]) -> list[TableFacts | None]:
-        """What the emulator knows of tables; ``None`` for those that do not exist."""
-        if not names:
-            return []
-        status, answer = self._emulator.call(
-            "POST", "/world/tables", json_body={"tables": [[n.project, n.dataset, n.table] for n in names]}
-        )
-        if status != OK:
-            return [None] * len(names)
-        return [
-            TableFacts(rows=table["rows"], columns=table["columns"], query=table["query"]) if table else None
-            for table in answer["tables"]
-        ]
-
-    def _tables_of(self, project: str, dataset: str) -> list[str]:
-        status, answer = self._emulator.call(
-            "GET", f"/bigquery/v2/projects/{quote(project)}/datasets/{quote(dataset)}/tables", query="maxResults=10000"
-        )
-        if status != OK:
-            return []
-        return [table["tableReference"]["tableId"] for table in answer.get("tables", [])]
-
 
 def _destination(project: str, table: Mapping[str, str]) -> TableName:
     return TableName(table.get("projectId", project), table["datasetId"], table["tableId"].partition("$")[0])
-
-
-def _named(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with BigQuery's names for columns that have none: ``f0_``, ``f1_`` … where DuckDB says ``sum(x)``."""
-    numbers = itertools.count()
-    fields = [
-        field if _COLUMN.match(field["name"]) else {**field, "name": f"f{next(numbers)}_"} for field in schema["fields"]
-    ]
-    return {"fields": fields}
 
 
 def _failed(configuration: dict[str, Any], reason: str, message: str) -> Job:

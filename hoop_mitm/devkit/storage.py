@@ -118,7 +118,7 @@ class StorageFront:
         table = types.CreateReadSessionRequest.deserialize(request).read_session.table
         match table.split("/"):
             case ["projects", project, "datasets", dataset, "tables", name]:
-                self._jobs.materialise(TableName(project, dataset, name))
+                self._jobs.tables.materialise(TableName(project, dataset, name))
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types.

@@ -112,7 +112,7 @@ class Uploads:
         else:
             target = load["destinationTable"]
             name = TableName(target.get("projectId", project), target["datasetId"], target["tableId"])
-            known = self._jobs.facts([name])[0]
+            known = self._jobs.tables.facts([name])[0]
             columns = list(known.columns) if known else []
         return ",".join(columns).encode() + b"\n" + media
 
