@@ -18,26 +18,47 @@ from hoop_mitm.recording import Owner
 
 UPLOAD_ID = "upload_id"
 
+UNNAMED = ("?", "*")
+"""How an id ends that is no name: made at run time, or all of a hidden dataset."""
+
 
 class Ownership(Stage):
     """A principal reaches only what is theirs."""
 
     async def decide(self, flow: http.HTTPFlow, ticket: Ticket) -> None:
-        assert ticket.operation
-        for resource in ticket.operation.uses:
-            self._check(resource, ticket)
+        operation, owner = ticket.operation, self.owner(ticket)
+        assert operation
+        assert ticket.session
+        session = Resource("session", ticket.session.id)
+        for claim in (session, *operation.claims):
+            if self.services.recorder.owner(claim) not in (None, owner):
+                raise self._not_yours(claim)
+        for resource in operation.uses:
+            if not self._is_mine(resource, owner):
+                raise self._not_yours(resource)
             if resource.kind == "upload":
                 self._swap_upload_id(flow, resource.id)
+        if ticket.session_is_new:
+            ticket.owns[session] = owner
 
-    def _check(self, resource: Resource, ticket: Ticket) -> None:
-        owner = self.services.recorder.owner(resource)
-        if owner is None or owner != self.owner(ticket):
-            # The same words for both, or the answer would tell which ids exist.
-            raise Denied(
+    def _is_mine(self, resource: Resource, owner: Owner) -> bool:
+        return self.services.recorder.owner(claimed(resource, owner)) == owner
+
+    @staticmethod
+    def _not_yours(resource: Resource) -> Denied:
+        what = resource.kind.replace("_", " ")
+        if resource.id.endswith(UNNAMED):
+            return Denied(
                 f"ownership.{resource.kind}",
-                f"This {resource.kind.replace('_', ' ')} is not yours, or hoop-mitm does not know it: "
-                "only what you made through the gateway can be reached through it.",
+                f"hoop-mitm cannot tell which {what} this statement will name when it runs, so it does not forward it. "
+                "Write the name into the statement.",
             )
+        # The same words whether it is somebody else's or nobody's, or the answer would tell which ids exist.
+        return Denied(
+            f"ownership.{resource.kind}",
+            f"This {what} is not yours, or hoop-mitm does not know it: "
+            "only what you made through the gateway can be reached through it.",
+        )
 
     @staticmethod
     def owner(ticket: Ticket) -> Owner:
@@ -65,9 +86,10 @@ class Ownership(Stage):
             return
         mine = self.owner(ticket)
         body = answer.get_content(strict=True) or b""
-        ticket.owns |= dict.fromkeys(bigquery.created(operation, answer.status_code, answer.headers, body), mine)
+        made = bigquery.created(operation, answer.status_code, answer.headers, body)
+        ticket.owns |= {claimed(resource, mine): mine for resource in made}
         if operation.door.name == "jobs.list":
-            answer.content = bigquery.filter_jobs_list(body, lambda job: self.services.recorder.owner(job) == mine)
+            answer.content = bigquery.filter_jobs_list(body, lambda job: job in made or self._is_mine(job, mine))
 
     def _hide_upload_id(self, location: str, ticket: Ticket) -> str:
         """An upload id is authority at Google: the client gets a handle of ours in its place."""
@@ -81,3 +103,11 @@ class Ownership(Stage):
         ticket.owns[Resource("upload", handle)] = self.owner(ticket)
         pairs = [(name, handle if name == UPLOAD_ID else value) for name, value in pairs]
         return urlunsplit(parts._replace(query=urlencode(pairs)))
+
+
+def claimed(resource: Resource, owner: Owner) -> Resource:
+    """What a claim is laid on. A result table may be several people's: for a cached result, Google gives each who asked
+    the same statement the same table."""
+    if resource.kind == "table":
+        return Resource("table", f"{resource.id} of {owner.principal}")
+    return resource

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
-from mitmproxy import http
+from mitmproxy import ctx, http
 
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
@@ -46,13 +46,18 @@ class Recorder(Stage):
         self._sweeper: asyncio.Task[None] | None = None
 
     async def running(self) -> None:
-        await self.services.start()
+        try:
+            await self.services.start()
+        except RecordingError as error:
+            logger.error("%s", error)  # noqa: TRY400 - the message says it all
+            ctx.master.shutdown()
+            return
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def done(self) -> None:
         if self._sweeper:
             self._sweeper.cancel()
-        await self.services.stop()
+            await self.services.stop()
 
     async def _sweep(self) -> None:
         while True:

@@ -12,7 +12,7 @@ from mitmproxy.addonmanager import traverse
 _broken: list[tuple[object, str]] = []
 
 
-def client_connected(client: object) -> None:  # noqa: ARG001 - mitmproxy's signature
+def client_connected(client: object) -> None:
     while _broken:
         addon, hook = _broken.pop()
         delattr(addon, hook)

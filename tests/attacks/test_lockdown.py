@@ -24,10 +24,10 @@ DANGEROUS = [
     ("map_local", "|bigquery.googleapis.com|."),
     ("modify_headers", "/~q/Authorization/Bearer x"),
     ("modify_body", "/~q/a/b"),
-    ("save_stream_file", "flows.mitm"),
-    ("hardump", "flows.har"),
-    ("client_replay", "flows.mitm"),
-    ("server_replay", "flows.mitm"),
+    ("save_stream_file", "/nonexistent/flows.mitm"),
+    ("hardump", "/nonexistent/flows.har"),
+    ("client_replay", "/nonexistent/flows.mitm"),
+    ("server_replay", "/nonexistent/flows.mitm"),
     ("validate_inbound_headers", "false"),
     ("rawtcp", "true"),
     ("connection_strategy", "eager"),
@@ -39,7 +39,7 @@ DANGEROUS = [
     ("stickyauth", "."),
     ("block_list", "/~all/200"),
     ("onboarding", "true"),
-    ("rfile", "flows.mitm"),
+    ("rfile", "/nonexistent/flows.mitm"),
 ]
 
 # Options whose default is what mitmproxy sets, but not what we need: set to that, they must not stay so.
