@@ -189,9 +189,13 @@ class Archive:
     def rows(self, job: JobEntry, limit: int | None = None) -> "Result | None":
         """The rows of ``job`` that the client got, from REST pages or Storage streams.
 
-        ``None`` when it got none that were recorded. With ``limit`` pages beyond that many rows are not read.
+        ``None`` when it got none that were recorded. With ``limit`` the result holds no more rows than that.
         """
-        return results.read(self._database, job, limit)
+        return results.of_job(self._database, job, limit)
+
+    def rows_of_flow(self, flow: FlowEntry, limit: int | None = None) -> "Result | None":
+        """The rows that one exchange brought, also of a table that was read without a job; as ``rows``."""
+        return results.of_flow(self._database, flow, limit)
 
     def exchange(self, flow: FlowEntry) -> Exchange:
         """What went over the wire for ``flow``, decoded and redacted."""

@@ -90,7 +90,7 @@ def _connect(path: Path, wait: float) -> "duckdb.DuckDBPyConnection":
             if time.monotonic() >= give_up:
                 raise ArchiveError(
                     f"{path} is held by another program and was not let go for {wait:g} s. A gateway holds it for a "
-                    "moment each second only: close the `duckdb` shell or notebook that has it open for writing."
+                    "moment each second only: close the `duckdb` shell or notebook that has it open."
                 ) from error
         # Jitter, so that a reader does not stay in step with the fold.
         time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - nothing here is secret

@@ -26,6 +26,15 @@ class Page:
         return rows if isinstance(rows, list) else ()
 
     @property
+    def selected(self) -> tuple[str, ...]:
+        """The columns that were asked for; none where all were."""
+        return (
+            tuple(parse_qs(urlsplit(self.url).query).get("selectedFields", [""])[0].split(","))
+            if "selectedFields=" in self.url
+            else ()
+        )
+
+    @property
     def token(self) -> str | None:
         """The token of the next page."""
         token = self.answer.get("pageToken")

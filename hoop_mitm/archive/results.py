@@ -1,15 +1,14 @@
-"""The rows that a client got for a job, put together from what it was sent."""
+"""The rows that a client got, put together from what it was sent."""
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from hoop_mitm.archive import arrow, bodies, pages
+from hoop_mitm.archive import arrow, bodies, pages, streams
 from hoop_mitm.archive.database import Database
-from hoop_mitm.archive.entries import JobEntry
+from hoop_mitm.archive.entries import FlowEntry, JobEntry
 from hoop_mitm.bigquery.rows import Field, decode_rows, schema_fields
-from hoop_mitm.bigquery.unreadable import Unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,25 +18,20 @@ log = logging.getLogger(__name__)
 _PAGES = """
     SELECT url, response_body
     FROM flows
-    WHERE job_key = ? AND state IN ('complete', 'truncated') AND response_body IS NOT NULL
+    WHERE {condition} AND state IN ('complete', 'truncated') AND response_body IS NOT NULL
         AND door IN ('jobs.query', 'jobs.getQueryResults', 'tabledata.list')
         AND status = 200
     ORDER BY started_at, id
 """
 
-_READ_SESSIONS = """
-    SELECT read_sessions.name, flows.response_body
-    FROM read_sessions JOIN flows ON flows.id = read_sessions.flow_id
-    WHERE read_sessions.job_key = ? AND flows.response_body IS NOT NULL
-    ORDER BY read_sessions.created_at, read_sessions.name
-"""
-
-_STREAMS = """
-    SELECT request_body, response_body
-    FROM flows
-    WHERE job_key = ? AND door = 'storage.ReadRows' AND state IN ('complete', 'truncated')
-        AND request_body IS NOT NULL AND response_body IS NOT NULL
-    ORDER BY started_at, id
+# A client asks what a table looks like before it lists its rows, which come without a schema.
+_TABLE_SEEN_BEFORE = """
+    SELECT seen.response_body
+    FROM flows AS listed
+    JOIN flows AS seen ON seen.session_id = listed.session_id AND seen.tables = listed.tables
+    WHERE listed.id = ? AND seen.door = 'tables.get' AND seen.status = 200 AND seen.response_body IS NOT NULL
+    ORDER BY seen.started_at > listed.started_at, abs(epoch_us(seen.started_at) - epoch_us(listed.started_at))
+    LIMIT 1
 """
 
 
@@ -65,27 +59,51 @@ class Result:
         return rows
 
 
-def read(database: Database, job: JobEntry, limit: int | None = None) -> Result | None:
+def of_job(database: Database, job: JobEntry, limit: int | None = None) -> Result | None:
     """The rows of ``job`` that the client got; from Storage streams where its REST pages are not the whole.
 
-    With ``limit`` the result holds no more rows than that, and ``complete`` still speaks of what the client got.
+    With ``limit`` the result holds no more rows than that.
     """
-    by_rest = _from_pages(database, job, limit)
+    answers = database.all(_PAGES.format(condition="job_key = ?"), [job.key])
+    # A page of chosen columns holds no whole rows.
+    whole = [page for page in _pages(database, answers) if not page.selected]
+    by_rest = _from_pages(whole, job.schema, limit, job.label)
     if by_rest is not None and (by_rest.complete or by_rest.table.num_rows == limit):
         return by_rest
-    by_storage = _from_streams(database, job, limit)
-    if by_storage is None or (by_rest is not None and by_rest.table.num_rows > by_storage.table.num_rows):
+    streamed = streams.of_job(database, job, limit)
+    if streamed is None or (by_rest is not None and by_rest.table.num_rows > streamed.table.num_rows):
         return by_rest
-    return by_storage
+    return _from_streams(streamed, job.schema or (), job.row_count)
 
 
-def _from_pages(database: Database, job: JobEntry, limit: int | None) -> Result | None:
+def of_flow(database: Database, flow: FlowEntry, limit: int | None = None) -> Result | None:
+    """The rows that one exchange brought: a page, or what came through the Storage streams that it opened or read."""
+    if flow.door in ("storage.CreateReadSession", "storage.ReadRows"):
+        streamed = streams.of_flow(database, flow, limit)
+        return None if streamed is None else _from_streams(streamed, (), None)
+    found = list(_pages(database, database.all(_PAGES.format(condition="id = ?"), [flow.id])))
+    schema = None
+    for (seen,) in database.all(_TABLE_SEEN_BEFORE, [flow.id]) if flow.door == "tabledata.list" else ():
+        selected = {name for page in found for name in page.selected}
+        fields = schema_fields((_json(bodies.read(database, seen)) or {}).get("schema"))
+        schema = tuple(field for field in fields if not selected or field.name in selected) or None
+    # A page is all that was asked for, wherever in the result it lies.
+    alone = [pages.Page("", page.answer) for page in found]
+    return _from_pages(alone, schema, limit, flow.id)
+
+
+def _from_streams(streamed: streams.Streamed, schema: Sequence[Field], total: int | None) -> Result:
+    columns, table = arrow.fit(schema, streamed.table)
+    complete = None if streamed.cut else total is None or table.num_rows >= total
+    return Result(columns, table, total, complete, "storage")
+
+
+def _from_pages(
+    found: Sequence[pages.Page], schema: tuple[Field, ...] | None, limit: int | None, label: str
+) -> Result | None:
     import pyarrow as pa
 
-    found = list(_answers(database, job))
-    columns = job.schema or next(
-        (schema_fields(page.answer["schema"]) for page in found if page.answer.get("schema")), ()
-    )
+    columns = schema or next((schema_fields(page.answer["schema"]) for page in found if page.answer.get("schema")), ())
     total = next((page.total for page in reversed(found) if page.total is not None), None)
     placed = [each for each in pages.place(found) if each.rows]
     if not placed:
@@ -97,7 +115,7 @@ def _from_pages(database: Database, job: JobEntry, limit: int | None) -> Result 
         parts = [(each.start, arrow.table(columns, decode_rows(columns, each.rows))) for each in _first(placed, limit)]
     except (ValueError, TypeError, AttributeError, ArithmeticError, pa.ArrowException):
         # Better shown as they came than not at all.
-        log.warning("rows of job %s do not fit its schema and are shown as text", job.label)
+        log.warning("rows of %s do not fit its schema and are shown as text", label)
         columns = tuple(Field(column.name) for column in columns)
         parts = [
             (each.start, arrow.table(columns, [_texts(row) for row in each.rows])) for each in _first(placed, limit)
@@ -107,17 +125,23 @@ def _from_pages(database: Database, job: JobEntry, limit: int | None) -> Result 
     return Result(columns, table, total, complete=whole and end >= (total or 0), source="rest")
 
 
-def _answers(database: Database, job: JobEntry) -> Iterator[pages.Page]:
+def _pages(database: Database, answers: Sequence[tuple[str, bytes]]) -> Iterator[pages.Page]:
+    read = bodies.read_all(database, [digest for _, digest in answers])
+    for url, digest in answers:
+        answer = _json(read.get(digest))
+        if answer is not None:
+            yield pages.Page(url, answer)
+
+
+def _json(body: bytes | None) -> dict[str, Any] | None:
+    """The JSON object that ``body`` is; ``None`` where it is none, as when a stream broke."""
     import orjson
 
-    for url, digest in database.all(_PAGES, [job.key]):
-        try:
-            answer = orjson.loads(bodies.read(database, digest) or b"null")
-        except orjson.JSONDecodeError:
-            continue  # A stream that broke: what came of it is no page.
-        # A page of chosen columns holds no whole rows.
-        if isinstance(answer, dict) and "selectedFields=" not in url:
-            yield pages.Page(url, answer)
+    try:
+        value = orjson.loads(body or b"null")
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _first(placed: Sequence[pages.Placed], limit: int | None) -> Iterator[pages.Placed]:
@@ -138,50 +162,3 @@ def _texts(row: dict[str, Any]) -> list[str | None]:
 
     values = (cell.get("v") for cell in row.get("f", ()))
     return [value if value is None or isinstance(value, str) else orjson.dumps(value).decode() for value in values]
-
-
-def _from_streams(database: Database, job: JobEntry, limit: int | None) -> Result | None:
-    best: pa.Table | None = None
-    cut = False
-    for name, digest in database.all(_READ_SESSIONS, [job.key]):
-        try:
-            found, cut_short = _read_session(database, job, name, digest, limit)
-        except Unreadable as error:
-            log.warning("a Storage read of job %s cannot be read: %s", job.label, error)
-            continue
-        if best is None or found.num_rows > best.num_rows:
-            best, cut = found, cut_short
-    if best is None:
-        return None
-    columns, fitted = arrow.fit(job.schema or (), best)
-    complete = None if cut else job.row_count is None or fitted.num_rows >= job.row_count
-    return Result(columns, fitted, job.row_count, complete, "storage")
-
-
-def _read_session(
-    database: Database, job: JobEntry, name: str, created: bytes, limit: int | None
-) -> "tuple[pa.Table, bool]":
-    """What came through the streams of one read session, and whether ``limit`` left some of it unread."""
-    import pyarrow as pa
-
-    from hoop_mitm.bigquery.storage import decode_request, read_rows
-
-    session = bodies.read(database, created) or b""
-    empty = read_rows(session, ())
-    # A stream that broke is read on from an offset: each answer has its place in its stream.
-    streams: dict[str, list[tuple[int, bytes]]] = {}
-    for request, response in database.all(_STREAMS, [job.key]):
-        for fact in decode_request("ReadRows", bodies.read(database, request) or b""):
-            if str(fact.get("read_stream", "")).startswith(f"{name}/"):
-                streams.setdefault(fact["read_stream"], []).append((int(fact.get("offset") or 0), response))
-    tables: list[pa.Table] = [empty]
-    rows = 0
-    for _, answers in sorted(streams.items()):
-        if limit is not None and rows >= limit:
-            return pa.concat_tables(tables), True
-        parts = [(offset, read_rows(session, [bodies.read(database, digest) or b""])) for offset, digest in answers]
-        joined = pages.join(parts, empty)
-        rows += joined.num_rows
-        tables.append(joined)
-    whole = pa.concat_tables(tables)
-    return (whole, False) if limit is None or rows <= limit else (whole.slice(0, limit), True)

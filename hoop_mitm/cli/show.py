@@ -8,7 +8,7 @@ import click
 from hoop_mitm.cli.options import reading, session_argument
 
 if TYPE_CHECKING:
-    from hoop_mitm.archive import Exchange, JobEntry, Result, SessionDetail
+    from hoop_mitm.archive import Exchange, FlowEntry, JobEntry, Result, SessionDetail
 
 _SHOWN_ROWS = 100
 _PREVIEW_ROWS = 10
@@ -29,7 +29,7 @@ Examples:
 @click.option(
     "--flow", "flow_reference", metavar="ID", help="One exchange with headers and bodies: its id, or its end."
 )
-@click.option("--rows", "with_rows", is_flag=True, help="With --job: the rows that the client got.")
+@click.option("--rows", "with_rows", is_flag=True, help="With --job or --flow: the rows that the client got.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --rows: print CSV.")
 @click.option(
     "--limit",
@@ -67,30 +67,40 @@ def show(
         terminal.say_pending(archive.pending)
         detail = archive.show(archive.find(session))
         if flow_reference is not None:
-            exchange = archive.exchange(detail.flow(flow_reference))
+            flow = detail.flow(flow_reference)
+            if with_rows:
+                result = archive.rows_of_flow(flow, limit or None)
+            else:
+                exchange = archive.exchange(flow)
         elif job_reference is not None:
             job = detail.job(job_reference)
             result = None
             if with_rows or not as_json:
                 result = archive.rows(job, (limit or None) if with_rows else _PREVIEW_ROWS)
 
-    if flow_reference is not None:
+    if with_rows:
+        what = f"flow {flow.id}" if flow_reference is not None else f"job {job.label}"
+        _print_rows(
+            result,
+            f"{what}: {_why_no_rows(flow if flow_reference is not None else job)}",
+            as_json=as_json,
+            as_csv=as_csv,
+        )
+    elif flow_reference is not None:
         _print_flow(exchange, as_json=as_json)
-    elif job_reference is None:
-        _print_session(detail, session, as_json=as_json, with_flows=with_flows)
-    elif with_rows:
-        _print_rows(job, result, as_json=as_json, as_csv=as_csv)
-    else:
+    elif job_reference is not None:
         _print_job(job, detail, result, session, as_json=as_json)
+    else:
+        _print_session(detail, session, as_json=as_json, with_flows=with_flows)
 
 
 def _check(
     job: str | None, flow: str | None, *, with_rows: bool, as_csv: bool, as_json: bool, limit: int | None
 ) -> None:
-    if with_rows and job is None:
+    if with_rows and job is None and flow is None:
         raise click.UsageError("--rows needs --job ID: the rows of which job?")
     if (as_csv or limit is not None) and not with_rows:
-        raise click.UsageError("--csv and --limit belong to --job ID --rows.")
+        raise click.UsageError("--csv and --limit belong to --rows.")
     if as_csv and as_json:
         raise click.UsageError("--csv and --json: choose one.")
     if flow and job:
@@ -128,7 +138,7 @@ def _print_job(
         terminal.hint(f"`hoop-mitm show {reference} --job {job.number} --rows` prints more rows, `--csv` for a file.")
 
 
-def _print_rows(job: "JobEntry", result: "Result | None", *, as_json: bool, as_csv: bool) -> None:
+def _print_rows(result: "Result | None", why_none: str, *, as_json: bool, as_csv: bool) -> None:
     from hoop_mitm.archive import shapes
     from hoop_mitm.cli import terminal
     from hoop_mitm.cli.render import job as render
@@ -136,7 +146,7 @@ def _print_rows(job: "JobEntry", result: "Result | None", *, as_json: bool, as_c
     if result is None:
         if as_json:
             terminal.print_json([])
-        click.echo(f"The recording holds no rows of job {terminal.safe(job.label)}: {_why_no_rows(job)}", err=True)
+        click.echo(f"The recording holds no rows of {terminal.safe(why_none)}", err=True)
         return
     if as_json:
         terminal.print_json(shapes.rows(result))
@@ -166,12 +176,12 @@ def _print_csv(result: "Result") -> None:
         )
 
 
-def _why_no_rows(job: "JobEntry") -> str:
-    if job.verdict.decision == "deny":
+def _why_no_rows(of: "JobEntry | FlowEntry") -> str:
+    if of.verdict.decision == "deny":
         return "it was denied."
-    if job.error is not None:
+    if of.error is not None:
         return "it failed."
-    if job.dry_run:
+    if getattr(of, "dry_run", False):
         return "it was an estimate only."
     return "the client asked for none, or the connection's recording level keeps none."
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from hoop_mitm.archive import open_archive
-from tests.archive.building import HOST, NOON, columns, seconds, wire_rows
+from tests.archive.building import HOST, NOON, columns, seconds, table_ref, wire_rows
 
 URL = f"https://{HOST}/bigquery/v2/projects/acme/queries/job"
 ID = columns(id="INTEGER")
@@ -176,3 +176,37 @@ def test_records_nest(builder):
     job = Job(builder, schema=[{"name": "items", "type": "RECORD", "mode": "REPEATED", "fields": inner}])
     job.page([([{"f": [{"v": "a"}, {"v": "1.5"}, {"v": '{"x":1}'}]}],)], total=1)
     assert job.read().rows() == [{"items": [{"sku": "a", "price": Decimal("1.5"), "meta": '{"x":1}'}]}]
+
+
+def listed(builder, door="tabledata.list", query="", rows=(("1", "a"),), **changes):
+    session = builder.session()
+    tables = [table_ref("acme.shop.orders")]
+    schema = {"schema": {"fields": columns(id="INTEGER", tag="STRING")}}
+    builder.flow(
+        session,
+        at=NOON - seconds(9),
+        door="tables.get",
+        response_body={"schema": {}},
+        tables=[table_ref("acme.shop.x")],
+    )
+    builder.flow(session, at=NOON - seconds(5), door="tables.get", response_body=schema, tables=tables)
+    answer = {"rows": wire_rows(rows), "totalRows": "9", "pageToken": "x"}
+    given = {"door": door, "url": f"{URL}?pageToken=z&{query}", "response_body": answer, "tables": tables}
+    flow = builder.flow(session, **given | changes)
+    with open_archive(builder.write()) as archive:
+        detail = archive.show(archive.find(session))
+        return archive.rows_of_flow(detail.flow(flow))
+
+
+def test_rows_of_a_table_that_was_read_without_a_job_take_their_schema_from_what_was_asked_before(builder):
+    result = listed(builder)
+    assert result.rows() == [{"id": 1, "tag": "a"}]
+    assert (result.total, result.complete) == (9, False)
+
+
+def test_chosen_columns_are_named_rightly(builder):
+    assert listed(builder, query="selectedFields=tag", rows=[("a",)]).rows() == [{"tag": "a"}]
+
+
+def test_an_exchange_without_rows_has_none(builder):
+    assert listed(builder, door="tables.list") is None

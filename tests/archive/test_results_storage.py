@@ -121,3 +121,15 @@ def test_a_result_of_unknown_schema_gets_its_columns_from_arrow(builder):
     job.created()
     job.stream(f"{SESSION}/streams/a", answers(ROWS))
     assert [(column.name, column.type) for column in job.read().columns] == [("id", "INTEGER"), ("tag", "STRING")]
+
+
+def test_a_table_that_was_read_without_a_job_is_read_back_from_its_exchanges(builder):
+    job = Job(builder)
+    job.key = None
+    job.created()
+    job.stream(f"{SESSION}/streams/a", answers(ROWS.slice(0, 1)))
+    job.stream(f"{SESSION}/streams/b", answers(ROWS.slice(1)))
+    with open_archive(builder.write()) as archive:
+        created, first, second = archive.show(archive.find(job.session)).flows
+        read = [[row["id"] for row in archive.rows_of_flow(flow).rows()] for flow in (created, first, second)]
+    assert read == [[1, 2, 3, 4], [1], [2, 3, 4]]

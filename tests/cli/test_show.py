@@ -148,7 +148,7 @@ def test_one_exchange_has_headers_and_bodies(told):
     ("arguments", "words"),
     [
         (["--rows"], "--rows needs --job"),
-        (["--csv"], "--csv and --limit belong to"),
+        (["--csv"], "--csv and --limit belong to --rows"),
         (["--job", "1", "--rows", "--csv", "--json"], "choose one"),
         (["--job", "1", "--flow", "1"], "choose one"),
         (["--job", "9"], "has 3 jobs, and none has the id or number '9'"),
