@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from hoop_mitm.devkit.sandbox import Sandbox
 
+_PIPED_WIDTH = 140
+
 _NOBODY = """
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.credentials import AnonymousCredentials
@@ -59,7 +61,7 @@ def demo(directory: Path) -> None:
     """
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     begin = time.monotonic()
     with _sandbox(console, directory / "recordings") as sandbox:
@@ -76,7 +78,9 @@ def _sandbox(console: "Console", recordings: Path) -> Iterator["Sandbox"]:
     sandbox = Sandbox(place, recordings=recordings)
     try:
         with console.status("Starting …") as status:
-            sandbox.start(lambda message: status.update(f"{message} …"))
+            sandbox.start(
+                lambda message: status.update(f"{message} …") if console.is_terminal else console.print(f"{message} …")
+            )
         yield sandbox
     except BaseException:
         sandbox.stop()
@@ -101,14 +105,13 @@ class _Story:
         self._chapter("A client without a token gets nothing", "What it sees is Google's own kind of error:")
         self._nobody()
         self._chapter("Everything was recorded", "These are ordinary commands; the gateway is still running.")
-        self._until_folded()
         self._command("sessions", "--limit", "5")
         self._command("show", "@last")
         self._command("replay", "@last", "--speed", "4", "--max-idle", "0.2")
         self._chapter("A day later, the same questions", "The data has changed. What was different?")
         seed.next_day(self._sandbox.world.emulator)
         self._agent("tuesday")
-        self._until_folded()
+        self._console.print()
         self._command("diff", "@last~1", "@last", fine=(0, 1))
 
     def _chapter(self, title: str, what: str) -> None:
@@ -156,7 +159,7 @@ class _Story:
         """Show one of our commands, and what it says."""
         from hoop_mitm.errors import SandboxError
 
-        self._console.print(f"[green]$[/] [bold]{_program()} {shlex.join(arguments)}")
+        self._console.print(f"[green]$[/] [bold]{_program()} {' '.join(arguments)}")
         sys.stdout.flush()
         environment = {**os.environ, "HOOP_DB": str(self._sandbox.archive), "PYTHONWARNINGS": "ignore"}
         status = subprocess.run(  # noqa: S603 - ourselves
@@ -166,24 +169,19 @@ class _Story:
             raise SandboxError(f"hoop-mitm {arguments[0]} failed, with exit status {status}.")
         self._console.print()
 
-    def _until_folded(self) -> None:
-        """The gateway's records are in the archive within two seconds; the next command should show them all."""
-        time.sleep(2)
-
 
 def _ending(console: "Console", archive: Path, seconds: float) -> None:
     shown = _relative(archive)
-    at = [] if shown == Path("recordings/hoop.duckdb") else ["--db", str(shown)]
-    console.print()
+    at = "" if shown == Path("recordings/hoop.duckdb") else f"--db {shlex.quote(str(shown))} "
     console.rule("[bold]That was it", align="left")
     console.print(f"[dim]{seconds:.0f} s. The whole recording is one file:[/] [bold]{shown}\n")
     console.print("Try next:")
     for command, what in (
-        (["show", *at, "@last"], "what alice's assistant did"),
-        (["replay", *at, "@last"], "the same in its own rhythm"),
-        (["sandbox", "--", "python"], "ask BigQuery yourself, recorded"),
+        (f"show {at}@last", "what alice's assistant did"),
+        (f"replay {at}@last", "the same in its own rhythm"),
+        ("sandbox -- python", "ask BigQuery yourself, recorded"),
     ):
-        console.print(f"  [bold]{_program()} {shlex.join(command)}[/]  [dim]{what}")
+        console.print(f"  [bold]{_program()} {command}[/]  [dim]{what}", soft_wrap=True)
 
 
 def _program() -> str:

@@ -12,41 +12,38 @@ from collections.abc import Callable, Iterator
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
 
+_BEST_SELLERS = """\
+SELECT item.name, SUM(item.quantity) AS sold, SUM(item.quantity * item.price) AS revenue
+FROM shop.orders, UNNEST(items) AS item
+GROUP BY item.name
+ORDER BY revenue DESC
+LIMIT 3"""
+
+_CITIES = """\
+SELECT c.address.city AS city, COUNT(DISTINCT c.id) AS customers
+FROM shop.customers AS c JOIN shop.orders AS o ON o.customer_id = c.id
+WHERE o.status = @status
+GROUP BY city
+ORDER BY customers DESC, city
+LIMIT 3"""
+
 
 def what_is_there(client: bigquery.Client) -> Iterator[str]:
     """What data is there?"""
     tables = [table.table_id for table in client.list_tables("shop")]
-    yield f"{len(tables)} tables in shop: {', '.join(tables[:5])} …"
+    yield f"{len(tables)} tables in shop: {', '.join(tables[:4])} …"
 
 
 def what_sells(client: bigquery.Client) -> Iterator[str]:
     """Which products sell best?"""
-    rows = client.query_and_wait("""
-        SELECT item.name, SUM(item.quantity) AS sold, SUM(item.quantity * item.price) AS revenue
-        FROM shop.orders, UNNEST(items) AS item
-        GROUP BY item.name
-        ORDER BY revenue DESC
-        LIMIT 3
-    """)
-    for row in rows:
+    for row in client.query_and_wait(_BEST_SELLERS):
         yield f"{row.name}: {row.sold} sold for {row.revenue:,.2f}"
 
 
 def where_customers_are(client: bigquery.Client) -> Iterator[str]:
     """In which city do the customers live who returned something?"""
-    job = client.query(
-        """
-        SELECT c.address.city AS city, COUNT(DISTINCT c.id) AS customers
-        FROM shop.customers AS c JOIN shop.orders AS o ON o.customer_id = c.id
-        WHERE o.status = @status
-        GROUP BY city
-        ORDER BY customers DESC, city
-        LIMIT 3
-        """,
-        job_config=bigquery.QueryJobConfig(
-            query_parameters=[bigquery.ScalarQueryParameter("status", "STRING", "returned")]
-        ),
-    )
+    returned = bigquery.ScalarQueryParameter("status", "STRING", "returned")
+    job = client.query(_CITIES, job_config=bigquery.QueryJobConfig(query_parameters=[returned]))
     for row in job.result():
         yield f"{row.city}: {row.customers}"
 
