@@ -1,11 +1,16 @@
 """Our own entry point, as an operator starts it."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hoop_mitm.devkit.gateway_process import free_port
 
 
 def proxy(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -47,3 +52,53 @@ def test_it_can_say_which_options_there_are(tmp_path):
     result = proxy(tmp_path, "--options")
     assert result.returncode == 0
     assert "hoop_config: hoop.yaml" in result.stdout
+
+
+CONFIG = """
+identity: {issuers: [{issuer: "https://login.acme.example", audiences: [hoop-mitm]}]}
+connections: [{name: acme, projects: [acme], credential: {type: service_account, key_file: key.json}}]
+gateway: {listen: "127.0.0.1:%d"}
+"""
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+def test_a_port_that_is_taken_is_named_with_its_own_exit_code(tmp_path, taken):
+    (tmp_path / "hoop.yaml").write_text(CONFIG % taken)
+    result = proxy(tmp_path, "--set", "termlog_verbosity=error")
+    assert (result.returncode, result.stdout) == (3, "")
+    assert str(taken) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_mitmproxys_own_configuration_is_not_read(tmp_path, taken):
+    (tmp_path / "hoop.yaml").write_text(CONFIG % taken)
+    for place in (".mitmproxy", "certs"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "config.yaml").write_text(f"scripts: [{tmp_path}/addon.py]\nssl_insecure: true\n")
+    (tmp_path / "addon.py").write_text("raise SystemExit('the script ran')")
+    result = proxy(tmp_path)
+    # Refused options would have ended it before it tried to listen.
+    assert result.returncode == 3
+    assert "the script ran" not in result.stderr
+
+
+def test_it_logs_to_stderr_only_and_ends_when_it_is_told_to(tmp_path):
+    (tmp_path / "hoop.yaml").write_text(CONFIG % free_port())
+    command = [sys.executable, "-m", "hoop_mitm.cli", "proxy"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as gateway:  # fmt: skip
+        said = ""
+        while "listening" not in said:
+            line = gateway.stderr.readline()
+            assert line, said
+            said += line
+        gateway.send_signal(signal.SIGTERM)
+        out, _ = gateway.communicate(timeout=30)
+    assert (gateway.returncode, out) == (0, "")
+    assert "A recorder, not a boundary" in said
