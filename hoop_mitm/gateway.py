@@ -29,6 +29,10 @@ _NO_SCRIPTS = (
     "hoop-mitm proxy loads no scripts: mitmproxy reloads them while it runs, and goes on without them when they break. "
     "To combine the gateway with scripts of your own, load addons/hoop.py into mitmdump."
 )
+_NOT_STARTED = (
+    "hoop-mitm: the gateway did not start, for the reason above. Where it listens is said by gateway.listen in "
+    "hoop.yaml, or --listen-host and --listen-port."
+)
 
 
 class Gateway(DumpMaster):
@@ -84,7 +88,9 @@ async def _serve(gateway: Gateway) -> int:
     try:
         await gateway.run()
     except SystemExit:
-        # mitmproxy's way to end when an error was logged during start-up, such as a port that is taken.
+        # mitmproxy's way to end when an error was logged during start-up, such as a port that is taken. Its advice
+        # is for mitmproxy; ours is printed, because nothing is logged any more.
+        print(_NOT_STARTED, file=sys.stderr)  # noqa: T201
         return 3
     return 0
 

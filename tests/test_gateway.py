@@ -72,6 +72,7 @@ def test_a_port_that_is_taken_is_named_with_its_own_exit_code(tmp_path, taken):
     result = proxy(tmp_path, "--set", "termlog_verbosity=error")
     assert (result.returncode, result.stdout) == (3, "")
     assert str(taken) in result.stderr
+    assert "gateway.listen" in result.stderr
     assert "Traceback" not in result.stderr
 
 
