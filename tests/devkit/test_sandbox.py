@@ -25,6 +25,12 @@ from google.cloud import bigquery
 print(bigquery.Client().list_rows("acme.shop.customers").to_arrow(create_bqstorage_client=True).num_rows)
 """
 
+OWN = """
+identity: {issuers: [{issuer: "https://login.acme.example", audiences: [bigquery]}]}
+connections:
+  - {name: reports, projects: [prod-reports], credential: {type: adc}, groups: [analysts]}
+"""
+
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
@@ -112,6 +118,15 @@ def test_under_mitmdump_it_is_the_same_gateway(tmp_path):
         (session,) = archive.sessions()
     assert session.name == "through mitmdump"
     assert session.jobs == 1
+
+
+def test_somebodys_own_hoop_yaml_is_what_the_gateway_goes_by(tmp_path):
+    (tmp_path / "own.yaml").write_text(OWN)
+    with Sandbox(tmp_path / "d", own_config=tmp_path / "own.yaml") as sandbox:
+        assert ask(sandbox, sys.executable, "-c", QUERY) == "120\n"
+    with open_archive(sandbox.archive) as archive:
+        (session,) = archive.sessions()
+    assert session.connection == "reports"
 
 
 @pytest.mark.parametrize(
