@@ -25,7 +25,7 @@ def test_on_a_terminal_it_says_what_happens_and_standard_output_stays_data():
     )
     os.close(theirs)
     assert run.stdout == b"data\n"
-    assert "Starting …" in everything(ours)
+    assert "Making tea …" in everything(ours)
 
 
 def everything(terminal: int) -> str:
