@@ -33,11 +33,10 @@ class Press:
         cut: why not all of the body is kept, or ``None``.
     """
 
-    def __init__(self, redactor: Redactor, key: bytes, codings: Sequence[str] = (), *, by_shape: bool = False) -> None:
+    def __init__(self, redactor: Redactor, key: bytes, codings: Sequence[str] = ()) -> None:
         self.size = 0
         self.cut: str | None = None
         self._redactor = redactor
-        self._by_shape = by_shape
         self._decoder: Decoder | None = decoder(codings)
         self._hash = hashlib.blake2b(key=key, digest_size=HASH_SIZE)
         self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
@@ -66,17 +65,13 @@ class Press:
     def _next(self, size: int) -> Part:
         # A secret may begin in this part and end in the next: look as far as the longest one reaches.
         reach = size + self._redactor.longest
-        seen = self._redact(bytes(self._waiting[:reach]))
+        seen = self._redactor.body(bytes(self._waiting[:reach]))
         self._waiting[:reach] = seen
         part = seen[:size]
         del self._waiting[:size]
         self._hash.update(part)
         self.size += len(part)
         return Part(len(part), self._compress(part))
-
-    def _redact(self, data: bytes) -> bytes:
-        clean = self._redactor.body(data)
-        return self._redactor.shapes(clean) if self._by_shape else clean
 
     def _decoded(self, data: bytes) -> Iterator[bytes]:
         if self._decoder is None:

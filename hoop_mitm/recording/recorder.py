@@ -236,11 +236,11 @@ class Recorder:
                     if self._prepared(request):
                         self._to_write.put(request)
 
-    def _pressing(self, spool: str, names: Sequence[str] = (), *, by_shape: bool = False) -> Pressing:
+    def _pressing(self, spool: str, names: Sequence[str] = ()) -> Pressing:
         self._pressed += 1
 
         def make(these: Sequence[str]) -> Press:
-            return Press(self.redactor, self._identity.key, these, by_shape=by_shape)
+            return Press(self.redactor, self._identity.key, these)
 
         # Named by the run, so that what a dead gateway left unfinished can be told from what is still needed.
         target = f"{self._run:016d}-{self._pressed}-{spool}"
@@ -252,7 +252,7 @@ class Recorder:
         source = self._layout.spool / spool
         try:
             broken_at = source.stat().st_mtime
-            pressing = self._pressing(spool, by_shape=True)
+            pressing = self._pressing(spool)
             note = pressing.finish()
         except OSError as error:
             log.error("the unfinished recording %s cannot be taken up: %s", source, reason(error))  # noqa: TRY400

@@ -70,6 +70,8 @@ _SHAPES = re.compile(
     re.DOTALL,
 )
 
+_LONGEST_SHAPE = 4096
+
 
 class Redactor:
     """Knows the secrets of the hour and takes them out of whatever is to be written. Safe to use from any thread.
@@ -123,11 +125,16 @@ class Redactor:
     @property
     def longest(self) -> int:
         """Length in bytes of the longest spelling of any secret: what a reader of pieces must hold back."""
-        return max(matcher.longest for matcher in self._matchers())
+        return max(_LONGEST_SHAPE, *(matcher.longest for matcher in self._matchers()))
 
     def body(self, data: bytes) -> bytes:
-        """``data`` with every known value overwritten, at the same length."""
+        """``data`` with every known value overwritten at the same length, and whatever has the shape of a token or a key.
+
+        By shape as well, because a statement may hold a token that nobody has shown us yet, and because the values
+        that a dead gateway knew died with it.
+        """
         spans = [span for matcher in self._matchers() for span in matcher.spans(data)]
+        spans += [match.span() for match in _SHAPES.finditer(data)]
         return _overwrite(data, spans) if spans else data
 
     def text(self, text: str) -> str:
@@ -141,14 +148,6 @@ class Redactor:
     def url(self, url: str) -> str:
         """A URL without user info, without the values of secret parameters, and without every known value."""
         return self.text(self._parameters(_USER_INFO.sub(r"\1", url)))
-
-    @staticmethod
-    def shapes(data: bytes) -> bytes:
-        """``data`` with whatever looks like a token or a private key overwritten.
-
-        For what a dead gateway left: the values that it knew died with it.
-        """
-        return _overwrite(data, [match.span() for match in _SHAPES.finditer(data)])
 
     def _header(self, name: str, value: str) -> str:
         if name in SECRET_HEADERS:

@@ -182,7 +182,7 @@ def test_an_upload_id_becomes_a_handle_that_is_the_same_everywhere() -> None:
 
 
 def test_what_looks_like_a_secret_is_found_without_knowing_it() -> None:
-    clean = Redactor.shapes(f"a {TOKEN} b {JWT} c {PEM} d".encode())
+    clean = Redactor().body(f"a {TOKEN} b {JWT} c {PEM} d".encode())
     for secret in (TOKEN, JWT, PEM[40:80]):
         assert secret.encode() not in clean
     assert clean.startswith(b"a [redacted")
