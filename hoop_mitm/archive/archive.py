@@ -86,7 +86,7 @@ _JOBS = """
 _FLOWS = """
     SELECT
         flows.id, flows.job_key, jobs.id, flows.state, door, kind, protocol, http_version, method, host, url,
-        status, grpc_status, flows.decision, flows.rule, flows.message, flows.error, user_agent,
+        flows.tables, status, grpc_status, flows.decision, flows.rule, flows.message, flows.error, user_agent,
         client_address, level, request_size, response_size, epoch_us(flows.started_at), epoch_us(flows.ended_at)
     FROM flows
     LEFT JOIN jobs ON jobs.key = flows.job_key
@@ -109,10 +109,10 @@ class Archive:
 
     Attributes:
         path: the file.
-        pending: records that lie in the journal and are not in the file yet.
+        pending: records that lie in the journal and are not in the file yet; ``None`` when the journal cannot be read.
     """
 
-    def __init__(self, database: Database, pending: int = 0) -> None:
+    def __init__(self, database: Database, pending: int | None = 0) -> None:
         self.path = database.path
         self.pending = pending
         self._database = database
@@ -332,7 +332,7 @@ def _job(number: int, row: tuple[Any, ...], flows: Iterable[str]) -> JobEntry:
 
 def _flow(row: tuple[Any, ...]) -> FlowEntry:
     (
-        id, job_key, job_id, state, door, kind, protocol, http_version, method, host, url, status, grpc_status,  # noqa: A001
+        id, job_key, job_id, state, door, kind, protocol, http_version, method, host, url, tables, status, grpc_status,  # noqa: A001
         decision, rule, message, error, user_agent, client_address, level, request_size, response_size,
         started_us, ended_us,
     ) = row  # fmt: skip
@@ -348,6 +348,7 @@ def _flow(row: tuple[Any, ...]) -> FlowEntry:
         method=method,
         host=host,
         url=url,
+        tables=tuple(TableRef(**table) for table in tables),
         status=status,
         grpc_status=grpc_status,
         verdict=Verdict(decision, rule, message or ""),

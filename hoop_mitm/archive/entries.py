@@ -100,7 +100,8 @@ class JobEntry:
 class FlowEntry:
     """One exchange, without headers and bodies (``Archive.exchange`` has those).
 
-    ``job_id`` is BigQuery's id of the job it belongs to, ``job_key`` the archive's.
+    ``job_id`` is BigQuery's id of the job it belongs to, ``job_key`` the archive's. ``tables`` are those that the
+    request names outside of SQL.
     """
 
     id: str
@@ -114,6 +115,7 @@ class FlowEntry:
     method: str
     host: str
     url: str
+    tables: tuple[TableRef, ...]
     status: int | None
     grpc_status: int | None
     verdict: Verdict

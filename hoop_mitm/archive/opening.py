@@ -30,8 +30,8 @@ def open_archive(path: Path, *, wait: float = 10) -> Archive:
     return Archive(Database(path, wait=wait), pending)
 
 
-def _fold(path: Path) -> int:
-    """Fold the journal beside ``path``; the number of records that are still waiting for a fold by someone else."""
+def _fold(path: Path) -> int | None:
+    """Fold the journal beside ``path``; the number of records that still lie there, ``None`` when nobody knows."""
     if path.name != FILE_NAME or not (path.parent / "journal").is_dir():
         return 0
     from hoop_mitm.recording.fold import fold_once
@@ -39,4 +39,4 @@ def _fold(path: Path) -> int:
     # A reader without the right to write, or with a full disk, still reads what is folded already.
     with contextlib.suppress(RecordingError, OSError):
         return fold_once(path.parent).remaining
-    return 0
+    return None

@@ -117,6 +117,7 @@ def flow(entry: FlowEntry) -> Json:
         "method": entry.method,
         "host": entry.host,
         "url": entry.url,
+        "tables": [str(table) for table in entry.tables],
         "status": entry.status,
         "grpc_status": entry.grpc_status,
         "verdict": verdict(entry.verdict),

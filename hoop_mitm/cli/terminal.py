@@ -53,9 +53,13 @@ def print_all(parts: Iterable[RenderableType]) -> None:
         sys.stdout.flush()
 
 
-def say_pending(records: int) -> None:
+def say_pending(records: int | None) -> None:
     """That the archive is not the whole yet, on standard error."""
-    if records:
+    if records is None:
+        click.echo(
+            "The journal beside the recording cannot be folded by this user: newer records may lie there.", err=True
+        )
+    elif records:
         click.echo(f"{count(records, 'newer record')} lie in the journal still and are not shown here.", err=True)
 
 

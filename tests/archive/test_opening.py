@@ -142,3 +142,18 @@ def test_reading_leaves_the_file_as_it_was(builder):
     with open_archive(path) as archive:
         archive.show(archive.find("@last"))
     assert path.read_bytes() == copy.read_bytes()
+
+
+def test_a_journal_that_cannot_be_folded_does_not_hide_what_is_in_the_archive(builder):
+    builder.session()
+    path = builder.write()
+    (path.parent / "journal").mkdir()
+    (path.parent / "journal" / "identity").write_text("damaged")
+    with open_archive(path) as archive:
+        assert archive.pending is None
+        assert len(archive.sessions()) == 1
+
+
+def test_without_a_journal_nothing_is_pending(builder):
+    with open_archive(builder.write()) as archive:
+        assert archive.pending == 0

@@ -46,6 +46,19 @@ def test_people_see_who_what_was_read_and_what_needs_attention_before_the_jobs(t
     assert places == sorted(places)
 
 
+def test_tables_that_were_read_without_a_job_are_told_too(recording):
+    session = recording.builder.session()
+    given = {"tables": [table_ref("acme.hr.salaries")]}
+    recording.builder.flow(session, door="tabledata.list", **given)
+    recording.builder.flow(session, door="tables.get", tables=[table_ref("acme.hr.other")])
+    refused = {"door": "tabledata.list", "tables": [table_ref("acme.hr.secret")], "state": "refused"}
+    recording.builder.flow(session, decision="deny", status=403, **refused)
+    told = recording.run("show").stdout
+    assert "acme.hr.salaries  by tabledata.list" in told
+    assert "acme.hr.other" not in told
+    assert "acme.hr.secret" not in told.split("Needs attention")[0]
+
+
 def test_without_a_name_it_is_the_newest(told):
     told.builder.session("newer", at=NOON + seconds(99))
     assert "newer" in told.run("show").stdout

@@ -48,7 +48,7 @@ def outcome(flow: FlowEntry) -> Text:
     if flow.state in ("failed", "truncated"):
         return Text(f"{flow.state}: {terminal.safe(flow.error or '')}".removesuffix(": "), style="red")
     if flow.protocol == "grpc" and flow.grpc_status is not None:
-        return Text(f"gRPC {flow.grpc_status}", style="red" if flow.grpc_status else "green")
+        return Text("OK", style="green") if flow.grpc_status == 0 else Text(f"gRPC {flow.grpc_status}", style="red")
     bad = flow.status is not None and flow.status >= _HTTP_ERROR
     return Text(str(flow.status or ""), style="red" if bad else "green")
 

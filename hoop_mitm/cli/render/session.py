@@ -86,20 +86,27 @@ def header(session: SessionEntry) -> Panel:
     )
 
 
+_READS_ROWS = ("tabledata.list", "storage.CreateReadSession")
+
+
 def _tables(detail: SessionDetail) -> Table | None:
-    """Each table with the jobs that read it: an auditor's first question."""
-    reads: dict[str, list[int]] = {}
+    """Each table with what read it: an auditor's first question."""
+    reads: dict[str, list[str]] = {}
     for job in detail.jobs:
         if job.verdict.decision == "allow" and not job.dry_run:
             for table in job.referenced_tables:
-                reads.setdefault(str(table), []).append(job.number)
+                reads.setdefault(str(table), []).append(f"#{job.number}")
+    for flow in detail.flows:
+        if flow.door in _READS_ROWS and flow.job_key is None and flow.state == "complete":
+            for table in flow.tables:
+                reads.setdefault(str(table), []).append(flow.door)
     if not reads:
         return None
     grid = Table.grid(padding=(0, 2))
     grid.add_column(overflow="fold")
     grid.add_column(style="dim", overflow="fold")
-    for name, numbers in sorted(reads.items()):
-        grid.add_row(Text(terminal.safe(name)), "by " + ", ".join(f"#{number}" for number in numbers))
+    for name, readers in sorted(reads.items()):
+        grid.add_row(Text(terminal.safe(name)), f"by {', '.join(dict.fromkeys(readers))}")
     return grid
 
 
