@@ -64,7 +64,10 @@ def install(config_file: Path) -> None:
     ensure_ca(config.gateway.certs, sorted(bigquery.INTERCEPTED_HOSTS))
     lockdown = Lockdown(config)
     lockdown.engage()
-    first, last, guard = gateway_addons(Services(config), lockdown)
+    services = Services(config)
+    for source in services.sources.values():
+        source.check()
+    first, last, guard = gateway_addons(services, lockdown)
     manager.chain.insert(0, manager.register(first))
     manager.add(last, guard)
     proxyserver = manager.get("proxyserver")

@@ -29,6 +29,7 @@ class Identity(Stage):
             raise IdentityError(
                 "missing",
                 "hoop-mitm does not know who you are: the request came without a token. "
-                "Start your client with `hoop-mitm run -- …`, or point GOOGLE_APPLICATION_CREDENTIALS at the file that it makes.",
+                "Point GOOGLE_APPLICATION_CREDENTIALS at a credentials file made for this gateway (README, laptop set-up), "
+                "or send an OIDC token as `Authorization: Bearer`.",
             )
         return await self.services.authenticator.authenticate(bearer)

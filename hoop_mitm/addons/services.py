@@ -80,9 +80,9 @@ class Services:
         except TimeoutError:
             raise RecordingError("hoop-mitm could not open its journal, so it forwards nothing.") from None
 
-    def protect(self, secret: str) -> None:
-        """Makes sure that this value never gets into a record."""
-        self.recorder.redactor.protect(secret)
+    def protect(self, secret: str, *, keep: bool = False) -> None:
+        """Makes sure that this value never gets into a record; ``keep``: for as long as the gateway lives."""
+        self.recorder.redactor.protect(secret, keep=keep)
 
     def protect_carrier(self, header: str) -> None:
         """The same for a header's value and for the token inside it."""

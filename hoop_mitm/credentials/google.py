@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -72,7 +73,7 @@ def build(config: CredentialConfig, *, account: str | None, subject_token: str |
             if subject_token is None:
                 raise CredentialError(
                     "This connection uses your own identity at Google, and the gateway no longer has the token that "
-                    "you logged in with. Start the client again, or run `hoop-mitm login`."
+                    "you logged in with. Sign in again, and start the client anew."
                 )
             return identity_pool.Credentials(
                 audience=config.audience,
@@ -87,6 +88,16 @@ def build(config: CredentialConfig, *, account: str | None, subject_token: str |
                     else None
                 ),
             )
+
+
+def private_key(file: Path) -> str:
+    """The private key in a service account's JSON key.
+
+    Raises:
+        ConfigError: as for `build`.
+    """
+    _key_file(ServiceAccountKey(type="service_account", key_file=file), BIGQUERY)
+    return str(json.loads(file.read_text())["private_key"])
 
 
 def _key_file(config: ServiceAccountKey, scopes: tuple[str, ...]) -> Credentials:

@@ -4,13 +4,12 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import requests
 
-from hoop_mitm.config.model import Connection, Federation, Impersonation
+from hoop_mitm.config.model import Connection, Federation, Impersonation, ServiceAccountKey
 from hoop_mitm.errors import CredentialError
 from hoop_mitm.identity.principal import Principal
 
@@ -50,16 +49,22 @@ class _Holder:
     failure: str = ""
 
 
+class Protect(Protocol):
+    """Takes a secret that no record may hold; ``keep``: one that lives as long as the process."""
+
+    def __call__(self, secret: str, *, keep: bool = False) -> None: ...
+
+
 class CredentialSource:
     """The credential of one connection.
 
     Args:
         connection: whose credential.
         http: how Google's token endpoints are reached.
-        protect: told every token before it is used, so that none is ever recorded.
+        protect: told the key, and every token before it is used, so that none is ever recorded.
     """
 
-    def __init__(self, connection: Connection, http: requests.Session, protect: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection, http: requests.Session, protect: Protect) -> None:
         self._config = connection.credential
         self._http = http
         self._protect = protect
@@ -69,6 +74,20 @@ class CredentialSource:
     def needs_subject_token(self) -> bool:
         """Whether the engineer's own OIDC token is what Google is shown."""
         return isinstance(self._config, Federation)
+
+    def check(self) -> None:
+        """Reads what the configuration names, so that a wrong key file is told at the start and not to the first client.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        match self._config:
+            case ServiceAccountKey(key_file=file) | Impersonation(source=ServiceAccountKey(key_file=file)):
+                from hoop_mitm.credentials import google
+
+                self._protect(google.private_key(file), keep=True)
+            case _:
+                pass
 
     async def token(self, principal: Principal, subject_token: str | None = None) -> AccessToken:
         """A token that is good for at least `MINIMUM` seconds.

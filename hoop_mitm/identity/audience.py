@@ -60,7 +60,7 @@ def parse_audience(text: str) -> Audience:
     if match is None or (session_id and not _UUID.fullmatch(session_id)) or name == "":
         raise IdentityError(
             "wrong_audience",
-            "The credentials file is not made for hoop-mitm. Start the client with `hoop-mitm run`, or point "
+            "The credentials file is not made for hoop-mitm. Point "
             "GOOGLE_APPLICATION_CREDENTIALS at the file that hoop-mitm wrote.",
         )
     return Audience(match["connection"], session_id or None, name)

@@ -39,7 +39,7 @@ def timestamp(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _END_OF_TIME:
-        raise IdentityError("malformed", f"The token's `{name}` is not a time. Run `hoop-mitm login` for a new token.")
+        raise IdentityError("malformed", f"The token's `{name}` is not a time. Sign in again for a new token.")
     return float(value)
 
 

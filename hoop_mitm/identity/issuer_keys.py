@@ -80,7 +80,7 @@ class IssuerKeys:
             raise IdentityError(
                 "unknown_key",
                 f"The token is signed with a key that {self._issuer.issuer} does not publish. "
-                "Run `hoop-mitm login` for a new token; if that does not help, tell whoever runs the gateway.",
+                "Sign in again for a new token; if that does not help, tell whoever runs the gateway.",
             )
         return found
 

@@ -53,9 +53,7 @@ def read(token: str) -> Unverified:
             objects without duplicate names, or extensions that must be understood (``crit``, RFC 7515 section 4.1.11).
     """
     if not token:
-        raise IdentityError(
-            "missing", "The request carries no token. Run `hoop-mitm login` and start the client again."
-        )
+        raise IdentityError("missing", "The request carries no token. Sign in again and start the client again.")
     if len(token) > MAX_SIZE:
         raise IdentityError(
             "oversized",
@@ -85,8 +83,7 @@ def verified_claims(token: Unverified, keys: Iterable[jwt.PyJWK], algorithm: str
             continue
     raise IdentityError(
         "bad_signature",
-        "The token's signature is not its issuer's: the token was changed or forged. "
-        "Run `hoop-mitm login` for a new one.",
+        "The token's signature is not its issuer's: the token was changed or forged. Sign in again for a new one.",
     )
 
 
@@ -94,7 +91,7 @@ def refuse_malformed() -> NoReturn:
     """Raises what every token that is none gets."""
     raise IdentityError(
         "malformed",
-        "What the request carries is not a valid OIDC token (a signed JWT). Run `hoop-mitm login`, "
+        "What the request carries is not a valid OIDC token (a signed JWT). Sign in again, "
         "and start the client through hoop-mitm so that it uses the right credentials.",
     )
 

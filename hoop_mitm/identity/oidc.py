@@ -83,8 +83,7 @@ class OidcVerifier:
         if not entries:
             raise IdentityError(
                 "unknown_issuer",
-                f"The token's issuer is none that this gateway trusts ({', '.join(self._entries)}). "
-                "Sign in there with `hoop-mitm login`.",
+                f"The token's issuer is none that this gateway trusts ({', '.join(self._entries)}). Sign in there.",
             )
         audience = _audience(token.claims)
         return next((entry for entry in entries if set(audience) & set(entry.audiences)), entries[0])
@@ -103,14 +102,14 @@ def refuse_type() -> None:
     """Raises what a genuine token of another kind gets."""
     raise IdentityError(
         "wrong_type",
-        "This token is made for another purpose than signing in. Run `hoop-mitm login`, and use the ID token.",
+        "This token is made for another purpose than signing in. Sign in again, and use the ID token.",
     )
 
 
 def _refuse_algorithm() -> None:
     raise IdentityError(
         "algorithm",
-        "The token is not signed in a way that this gateway accepts from its issuer. Run `hoop-mitm login` for a new "
+        "The token is not signed in a way that this gateway accepts from its issuer. Sign in again for a new "
         "one; if that does not help, have `algorithms` of the issuer in hoop.yaml checked.",
     )
 
@@ -126,7 +125,7 @@ def _check_times(claims: Mapping[str, Any], issuer: Issuer, now: float) -> tuple
             "The token does not say when it was issued and when it ends (`iat`, `exp`): use an ID token.",
         )
     if now >= expires_at + leeway:
-        again = "Run `hoop-mitm login`." if issuer.kind == "user" else "The workload has to fetch a new one."
+        again = "Sign in again." if issuer.kind == "user" else "The workload has to fetch a new one."
         raise IdentityError("expired", f"Your login has expired. {again}")
     if now + leeway < max(issued_at, not_before or 0):
         raise IdentityError(
@@ -137,7 +136,7 @@ def _check_times(claims: Mapping[str, Any], issuer: Issuer, now: float) -> tuple
         raise IdentityError(
             "lifetime",
             "The token is valid for longer than this gateway accepts (`max_lifetime`). "
-            "Use a short-lived ID token, as `hoop-mitm login` gets it.",
+            "Use a short-lived ID token, as a sign-in gives it.",
         )
     return expires_at + leeway, issued_at
 
@@ -157,7 +156,7 @@ def _check_audience(claims: Mapping[str, Any], issuer: Issuer, *, is_access_toke
         raise IdentityError(
             "wrong_audience",
             f"The token is meant for another application; this gateway needs the audience {issuer.audiences[0]}. "
-            "Run `hoop-mitm login`.",
+            "Sign in again.",
         )
     accepted = {*issuer.audiences, *issuer.authorized_parties}
     parties = [claims[name] for name in ("azp", *(["client_id"] if is_access_token else [])) if name in claims]
@@ -166,6 +165,6 @@ def _check_audience(claims: Mapping[str, Any], issuer: Issuer, *, is_access_toke
     if strangers or (audience - set(issuer.audiences) and not parties):
         raise IdentityError(
             "wrong_party",
-            "The token was given to another application. Run `hoop-mitm login`, or have that application's client id "
+            "The token was given to another application. Sign in again, or have that application's client id "
             "added to `authorized_parties` of the issuer in hoop.yaml.",
         )

@@ -185,9 +185,7 @@ def _unseal(key: SigningKey, claims: Mapping[str, Any]) -> str | None:
 
 
 def _expired() -> IdentityError:
-    return IdentityError(
-        "expired", "Your session with hoop-mitm has expired. Run `hoop-mitm login`, then the client again."
-    )
+    return IdentityError("expired", "Your session with hoop-mitm has expired. Sign in again, then the client again.")
 
 
 def _foreign() -> IdentityError:

@@ -118,7 +118,7 @@ def test_an_expired_login_says_what_to_do(exchange, issuer):
     answer = traded(exchange, issuer.token(iat=1, exp=2))
     assert answer.body == {
         "error": "invalid_grant",
-        "error_description": "Your login has expired. Run `hoop-mitm login`.",
+        "error_description": "Your login has expired. Sign in again.",
     }
     assert answer.reason == "expired"
 
@@ -270,7 +270,7 @@ def test_google_auth_trades_and_refreshes_an_external_account(endpoint, authenti
 def test_google_auth_shows_our_message_after_one_request(endpoint, issuer, tmp_path):
     url, asked = endpoint
     (tmp_path / "token").write_text(issuer.token(iat=1, exp=2))
-    with pytest.raises(google.auth.exceptions.OAuthError, match="Run `hoop-mitm login`"):
+    with pytest.raises(google.auth.exceptions.OAuthError, match="Run `Sign in again`"):
         pool_credentials(url, tmp_path / "token").refresh(google.auth.transport.requests.Request())
     assert asked == ["/v1/token"]
 
