@@ -26,6 +26,8 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 _VERSION = "SELECT version, written_by FROM archive"
 _HAS_TABLES = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'archive'"
+#: Somebody else has the file; this process itself has it open for reading.
+_BUSY = ("lock on file", "already attached", "different configuration")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
 
 
@@ -136,7 +138,7 @@ def _attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
             first_line = str(error).splitlines()[0]
-            if "lock on file" not in str(error):
+            if not any(sign in str(error) for sign in _BUSY):
                 raise RecordingError(f"{path} cannot be opened for folding: {first_line}") from error
             if time.monotonic() >= give_up:
                 raise ArchiveBusyError(f"{path} is being read by another program; folding waits.") from error

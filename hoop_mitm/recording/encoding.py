@@ -56,7 +56,30 @@ def encode(
             }
         case Session():
             plain = session_note(record)
-    return redactor.body(dumps(plain))
+    return _redacted(dumps(plain), redactor)
+
+
+def _redacted(text: bytes, redactor: Redactor) -> bytes:
+    clean = redactor.body(text)
+    if clean is text:
+        return text
+    try:
+        orjson.loads(clean)
+    except orjson.JSONDecodeError:
+        # What was overwritten began within an escape, or went over a border: then string by string.
+        return dumps(_redacted_strings(orjson.loads(text), redactor))
+    return clean
+
+
+def _redacted_strings(value: object, redactor: Redactor) -> object:
+    match value:
+        case str():
+            return redactor.text(value)
+        case list():
+            return [_redacted_strings(each, redactor) for each in value]
+        case dict():
+            return {redactor.text(key): _redacted_strings(each, redactor) for key, each in value.items()}
+    return value
 
 
 def dumps(value: object) -> bytes:

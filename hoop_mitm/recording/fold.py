@@ -8,6 +8,7 @@ that takes the records over: a fold that is killed at any moment has happened, o
 import argparse
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -117,8 +118,8 @@ class Fold:
 
     def remaining(self) -> int:
         """Records that are not in the archive yet, as far as that is known."""
-        mark = self._mark
-        return self._unfolded.last() - mark.folded_to + len(mark.held) if mark else self._unfolded.last()
+        folded_to, held = (self._mark.folded_to, len(self._mark.held)) if self._mark else _hint(self._layout)
+        return max(0, self._unfolded.last() - folded_to) + held
 
     def mark_lost(self, wait: float) -> None:
         """Say of every open flow that nobody will say any more how it ended."""
@@ -335,13 +336,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between folds")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # What it cannot parse is no news.
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     stop, orderly = threading.Event(), threading.Event()
     # Ctrl-C reaches the gateway too, which closes our input when it has written its last record.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
 
     def wait_for_end() -> None:
-        while said := sys.stdin.buffer.read1(4096):
+        while said := os.read(sys.stdin.fileno(), 4096):
             if GOODBYE in said:
                 orderly.set()
         stop.set()

@@ -13,6 +13,7 @@ from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.observing import CREATE_READ_SESSION, JOB_DOORS, Observation, from_plain, observe
 from hoop_mitm.recording.unfolded import Row, Unfolded
+from hoop_mitm.sql import tables_read
 
 #: Larger requests are uploads; larger answers hold rows, and the job's facts come with other answers as well.
 _LARGEST_BODY = 64 * 2**20
@@ -27,6 +28,8 @@ _JOBS_BY_DESTINATION = """
     ORDER BY started_at
 """
 _READ_SESSIONS = "SELECT * FROM read_sessions WHERE name IN (SELECT unnest(?))"
+
+BIGQUERY, STATEMENT = "bigquery", "statement"
 
 type _Table = dict[str, str]
 type _JobRow = dict[str, Any]
@@ -165,6 +168,7 @@ def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
     if ended is None and state in {"DONE", "FAILED", "DENIED"} and note["ended_at"]:
         ended = datetime.fromisoformat(note["ended_at"])
     statement = facts.statement or operation["statement"]
+    tables, tables_from = _tables(facts, statement, old, seen)
     return row | {
         "id": None if seen.is_denied else facts.id,
         "project": facts.project or operation["project"],
@@ -173,7 +177,8 @@ def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
         "fingerprint": _fingerprint(statement) if statement else None,
         "statement_type": facts.statement_type,
         "job_type": facts.job_type,
-        "referenced_tables": [dataclasses.asdict(table) for table in facts.referenced_tables],
+        "referenced_tables": [dataclasses.asdict(table) for table in tables],
+        "tables_from": tables_from,
         "destination": dataclasses.asdict(facts.destination) if facts.destination else None,
         "labels": list(facts.labels.items()),
         "dry_run": facts.dry_run,
@@ -187,6 +192,23 @@ def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
         "row_count": facts.row_count,
         "ended_at": ended,
     }
+
+
+def _tables(
+    facts: JobFacts, statement: str | None, old: _JobRow | None, seen: _Seen
+) -> tuple[tuple[TableRef, ...], str | None]:
+    """The tables that the job read: by BigQuery's account, or else by what its statement says."""
+    if facts.referenced_tables:
+        return facts.referenced_tables, BIGQUERY
+    if old and old["tables_from"]:
+        return _refs(old), old["tables_from"]
+    if not statement:
+        return (), None
+    return _tables_read(statement, facts.project or "", seen.observation.default_dataset), STATEMENT
+
+
+def _refs(row: _JobRow) -> tuple[TableRef, ...]:
+    return tuple(TableRef(**table) for table in row["referenced_tables"])
 
 
 def _first_row(key: str, seen: _Seen) -> _JobRow:
@@ -221,7 +243,7 @@ def _facts(row: _JobRow) -> JobFacts:
         statement=row["statement"],
         statement_type=row["statement_type"],
         job_type=row["job_type"],
-        referenced_tables=tuple(TableRef(**table) for table in row["referenced_tables"]),
+        referenced_tables=_refs(row) if row["tables_from"] == BIGQUERY else (),
         destination=TableRef(**destination) if destination else None,
         labels=dict(row["labels"] or ()),
         dry_run=row["dry_run"],
@@ -262,6 +284,11 @@ def _read_session_of(note: dict[str, Any]) -> str | None:
     streams = (note["operation"] or {}).get("read_streams") or [""]
     name, marker, _ = streams[0].rpartition("/streams/")
     return str(name) if marker else None
+
+
+@lru_cache(maxsize=4096)
+def _tables_read(statement: str, project: str, default: tuple[str | None, str] | None) -> tuple[TableRef, ...]:
+    return tables_read(statement, project, default)
 
 
 @lru_cache(maxsize=4096)

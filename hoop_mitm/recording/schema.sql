@@ -68,6 +68,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     statement_type    VARCHAR,
     job_type          VARCHAR     NOT NULL,
     referenced_tables STRUCT(project VARCHAR, dataset VARCHAR, "table" VARCHAR)[] NOT NULL,
+    tables_from       VARCHAR,
     destination       STRUCT(project VARCHAR, dataset VARCHAR, "table" VARCHAR),
     labels            MAP(VARCHAR, VARCHAR),
     dry_run           BOOLEAN     NOT NULL,
@@ -96,7 +97,8 @@ COMMENT ON COLUMN jobs.executed_statement IS 'The SQL that BigQuery was given, w
 COMMENT ON COLUMN jobs.fingerprint IS 'Hash of the normalised statement without its literals: statements of one shape share it.';
 COMMENT ON COLUMN jobs.statement_type IS 'BigQuery''s word: SELECT, INSERT, CREATE_TABLE_AS_SELECT, SCRIPT …';
 COMMENT ON COLUMN jobs.job_type IS 'QUERY, LOAD, EXTRACT or COPY.';
-COMMENT ON COLUMN jobs.referenced_tables IS 'Tables that the job read, by BigQuery''s own account, also behind views.';
+COMMENT ON COLUMN jobs.referenced_tables IS 'Tables that the job read; tables_from says who says so.';
+COMMENT ON COLUMN jobs.tables_from IS 'bigquery: BigQuery''s own account, also behind views. statement: what the text names, because the client never asked BigQuery for its account. NULL: nobody knows.';
 COMMENT ON COLUMN jobs.destination IS 'Table that the result went to; an anonymous one where none was named.';
 COMMENT ON COLUMN jobs.labels IS 'Labels on the job, the gateway''s own (hoop-…) included.';
 COMMENT ON COLUMN jobs.dry_run IS 'Only an estimate was asked for: nothing ran and nothing is billed.';
@@ -263,7 +265,7 @@ SELECT
 FROM (SELECT * FROM by_jobs UNION ALL SELECT * FROM direct) AS reads
 JOIN sessions ON sessions.id = reads.session_id
 GROUP BY ALL;
-COMMENT ON VIEW table_reads_by_day IS 'Who read which table on which day (UTC): through jobs, by BigQuery''s own account and also behind views, and directly (tabledata.list, Storage API). Dry runs and denied statements are left out; a failed job counts, because it may have read.';
+COMMENT ON VIEW table_reads_by_day IS 'Who read which table on which day (UTC): through jobs (jobs.tables_from says how that is known), and directly (tabledata.list, Storage API). Dry runs and denied statements are left out; a failed job counts, because it may have read.';
 COMMENT ON COLUMN table_reads_by_day."day" IS 'Day in UTC.';
 COMMENT ON COLUMN table_reads_by_day.principal IS 'E-mail, or the subject where there is none.';
 COMMENT ON COLUMN table_reads_by_day.issuer IS 'OIDC issuer of the principal.';

@@ -143,9 +143,9 @@ class Unfolded:
             try:
                 note, numbers = orjson.loads(data), orjson.loads(parts)
             except orjson.JSONDecodeError:
-                row = Row(seq, "unreadable", {}, {}, path, 0)
-            else:
-                row = Row(seq, kind, note, numbers, path, 0)
+                note = numbers = None
+            sound = _is_sound(kind, note) and isinstance(numbers, dict)
+            row = Row(seq, kind, note, numbers, path, 0) if sound else Row(seq, "unreadable", {}, {}, path, 0)
             bodies = [body["size"] for side in ("request", "response") if (body := row.body_note(side))]
             rows.append(replace(row, size=len(data) + sum(bodies)))
         return rows
@@ -188,3 +188,17 @@ class Unfolded:
                 [(c.resource.kind, c.resource.id, c.owner.principal, c.owner.connection, c.at) for c in claims],
             )
             connection.execute("COMMIT")
+
+
+def _is_sound(kind: str, note: object) -> bool:
+    """Whether a record has the few things that are needed before it is understood."""
+    match kind, note:
+        case "flow", {"id": str(), "state": str(), "request": {"body": _}, "response": {"body": _}}:
+            return True
+        case ("event" | "session"), {"id": str()}:
+            return True
+        case "salvage", {"flow_id": str(), "side": "request" | "response", "body": _}:
+            return True
+        case "start" | "probe", dict():
+            return True
+    return False

@@ -8,8 +8,8 @@ import pytest
 
 from hoop_mitm.bigquery.operation import Resource, TableRef
 from hoop_mitm.recording.encoding import dumps, encode
-from hoop_mitm.recording.redaction import Redactor
 from hoop_mitm.recording.records import Record
+from hoop_mitm.recording.redaction import Redactor
 from tests.recording.building import LIST_ROWS, READ_ROWS, SESSION, event, flow, message
 
 SECRET = "ya29." + "x" * 40
@@ -62,6 +62,19 @@ def test_a_secret_is_in_no_part_of_a_record() -> None:
         assert b"zzz" not in text
         assert b"abcdefgh" not in text
         json.loads(text)
+
+
+def test_a_record_stays_a_record_whatever_is_taken_out_of_it() -> None:
+    redactor = Redactor()
+    redactor.protect("never-a-secret")
+    redactor.protect('","state":"')
+    begin, end = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
+    record = flow(statement=f"SELECT '{begin}'", error=f"{end}\never-a-secret")
+    found = encoded(record, redactor)
+    assert found["id"] == record.id
+    assert found["state"] == "complete"
+    # A line break and "ever-a-secret", which only JSON writes as if it were the secret.
+    assert found["error"].endswith("\never-a-secret")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def event(number: int, **bodies: Body) -> Entry:
-    return Entry("event", b'{"number": %d}' % number, bodies)
+    return Entry("event", b'{"id": "e", "number": %d}' % number, bodies)
 
 
 def numbers(layout: Layout) -> list[int]:
@@ -83,7 +83,7 @@ def test_what_cannot_be_written_is_refused_in_plain_words_and_then_taken_again(l
     shutil.rmtree(layout.journal)
     layout.journal.write_text("a file is in the way")
     for _ in range(2):
-        with pytest.raises(RecordingError, match="Requests are refused until|cannot hold recordings"):
+        with pytest.raises(RecordingError, match=r"Requests are refused until|cannot hold recordings"):
             journal.append([event(2)])
     layout.journal.unlink()
     journal.append([event(3)])

@@ -31,7 +31,6 @@ from tests.recording.building import (
     bytes_of,
     event,
     flow,
-    intent,
     message,
     session,
 )
@@ -65,7 +64,7 @@ def acknowledged(process: subprocess.Popen[str], at_least: int) -> list[tuple[st
     """Kill it some time after that many lines; whatever it had printed, whole lines only."""
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(at_least)]
-    time.sleep(random.random() * 0.2)  # noqa: S311
+    time.sleep(random.random() * 0.2)
     process.send_signal(signal.SIGKILL)
     lines += process.stdout.readlines()
     pairs = [(first, second) for line in lines if line.endswith("\n") for first, second in [line.split()]]
@@ -80,7 +79,7 @@ def test_records_are_visible_within_two_seconds_of_their_answer(tmp_path: Path) 
             record = flow()
             await recorder.write(record)
             began = time.monotonic()
-            while not await asyncio.to_thread(ask, tmp_path, "SELECT id FROM flows WHERE id = ?", record.id):
+            while not await asyncio.to_thread(ask, tmp_path, "SELECT id FROM flows WHERE id = ?", record.id):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             return time.monotonic() - began
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import threading
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_value_is_found_in_every_spelling_and_overwritten_at_its_own_length(se
 def test_what_is_not_protected_stays_as_it_is() -> None:
     redactor = Redactor()
     redactor.protect(TOKEN)
-    body = json.dumps({"rows": [TOKEN[:-1], JWT, "ya29."]}).encode()
+    body = json.dumps({"rows": ["select eyJ", "ya29.", "a.b.c", "-----BEGIN PUBLIC KEY-----"]}).encode()
     assert redactor.body(body) is body
 
 
@@ -186,6 +187,19 @@ def test_what_looks_like_a_secret_is_found_without_knowing_it() -> None:
     for secret in (TOKEN, JWT, PEM[40:80]):
         assert secret.encode() not in clean
     assert clean.startswith(b"a [redacted")
+
+
+@pytest.mark.parametrize("before", ["", " ", '"', "=", "\\n", "\\u003d", "%3D", "Bearer "])
+def test_a_token_begins_where_a_word_does_or_after_an_escape(before: str) -> None:
+    assert JWT[-40:] not in Redactor().text(before + JWT)
+
+
+@pytest.mark.parametrize("piece", [b"eyJ", b"eyJhbGciOi.", b"eyJhbGciOi.eyJhbGciOi", b"ya29.", b"-----BEGIN PRIVATE KEY-----", b"\\neyJ"])
+def test_a_body_made_to_be_slow_is_not(piece: bytes) -> None:
+    body = piece * (2**21 // len(piece))
+    began = time.monotonic()
+    Redactor().body(body)
+    assert time.monotonic() - began < 1
 
 
 def test_the_text_of_an_error_never_shows_what_was_protected() -> None:

@@ -23,7 +23,7 @@ def layout(tmp_path: Path) -> Layout:
         journal.open()
         owner = Owner("https://i#alice", "acme")
         journal.append(
-            [Entry("event", b'{"number": %d}' % (segment * 3 + n + 1)) for n in range(3)],
+            [Entry("event", b'{"id": "%d"}' % (segment * 3 + n + 1)) for n in range(3)],
             [Claim(Resource("job", f"acme:{segment}"), owner, 1000.0 + segment)],
         )
         journal.close()
@@ -84,7 +84,7 @@ def test_a_segment_that_was_only_just_begun_holds_nothing(layout: Layout) -> Non
 
 def test_a_record_that_is_no_json_does_not_hide_the_others(layout: Layout) -> None:
     journal = Journal(layout)
-    journal.append([Entry("flow", b"{broken"), Entry("event", b"{}")])
+    journal.append([Entry("flow", b"{broken"), Entry("event", b'{"id": "e"}')])
     rows = Unfolded(layout).rows(9, [], most=10, most_bytes=2**30)
     assert [(row.seq, row.kind) for row in rows] == [(10, "unreadable"), (11, "event")]
 
@@ -94,7 +94,7 @@ def test_a_body_is_read_whole_unless_it_is_too_large(layout: Layout) -> None:
 
     journal = Journal(layout)
     parts = tuple(Part(4, zstandard.compress(piece)) for piece in (b"SELE", b"CT 1"))
-    note = b'{"request": {"body": {"hash": "00", "size": 8}}}'
+    note = b'{"id": "f", "state": "open", "request": {"body": {"hash": "00", "size": 8}}, "response": {"body": null}}'
     journal.append([Entry("flow", note, {"request": Body(b"h", parts)})])
     unfolded = Unfolded(layout)
     [row] = unfolded.rows(9, [], most=1, most_bytes=2**30)

@@ -14,7 +14,7 @@ from pathlib import Path
 from hoop_mitm.bigquery.operation import Resource
 from hoop_mitm.config.model import Recording
 from hoop_mitm.recording import Owner, Recorder
-from tests.recording.building import READ_ROWS, flow, intent, message, now
+from tests.recording.building import READ_ROWS, intent, message, now
 
 STREAMED = b"0123456789abcdef" * 2**16
 

@@ -1,0 +1,64 @@
+"""The archive is made, opened and refused in plain words."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from hoop_mitm.errors import RecordingError
+from hoop_mitm.recording.archive_file import VERSION, ArchiveBusyError, ArchiveFile
+
+
+def test_it_is_made_at_the_first_opening_for_this_user_only(tmp_path: Path) -> None:
+    path = tmp_path / "hoop.duckdb"
+    with ArchiveFile(path) as archive:
+        [row] = archive.rows("FROM archive")
+    assert row["version"] == VERSION
+    assert row["written_by"].startswith("hoop-mitm ")
+    assert path.stat().st_mode & 0o077 == 0
+    with ArchiveFile(path) as archive:
+        assert len(archive.rows("FROM archive")) == 1
+
+
+def test_what_is_not_committed_is_not_there(tmp_path: Path) -> None:
+    body = {"hash": b"h", "part": 0, "size": 1, "data": b"d"}
+    with ArchiveFile(tmp_path / "x.duckdb") as archive:
+        archive.begin()
+        archive.insert("bodies", [body])
+    with ArchiveFile(tmp_path / "x.duckdb") as archive:
+        assert archive.rows("FROM bodies") == []
+        archive.insert("bodies", [body])
+        archive.insert("bodies", [])
+    with ArchiveFile(tmp_path / "x.duckdb") as archive:
+        assert archive.rows("FROM bodies") == [body]
+
+
+def test_a_reader_in_the_same_process_is_waited_for_too(tmp_path: Path) -> None:
+    path = tmp_path / "it's.duckdb"
+    ArchiveFile(path).close()
+    with duckdb.connect(path, read_only=True), pytest.raises(ArchiveBusyError):
+        ArchiveFile(path, wait=0.05)
+
+
+def test_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hoop.duckdb"
+    with ArchiveFile(path) as archive:
+        archive.execute("UPDATE archive SET version = 99")
+    with pytest.raises(RecordingError, match=r"version 99 .* Upgrade hoop-mitm"):
+        ArchiveFile(path)
+
+
+def test_somebody_elses_duckdb_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hoop.duckdb"
+    with duckdb.connect(path) as other:
+        other.execute("CREATE TABLE mine (x INTEGER)")
+    with pytest.raises(RecordingError, match="no hoop-mitm archive"):
+        ArchiveFile(path)
+
+
+def test_what_is_no_duckdb_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hoop.duckdb"
+    path.write_text("something else entirely" * 1000)
+    with pytest.raises(RecordingError, match="cannot be opened for folding"):
+        ArchiveFile(path)
+    assert path.read_text().startswith("something else")

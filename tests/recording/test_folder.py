@@ -1,0 +1,67 @@
+"""The fold's process is started, started again when it dies, and ended."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from hoop_mitm.recording.folder import Folder
+from hoop_mitm.recording.layout import Hold, is_held
+from tests.recording.building import ask, flow
+from tests.recording.folding import Gateway
+
+
+def wait_for_fold(gateway: Gateway) -> int:
+    """The process id of whoever folds."""
+    for _ in range(200):
+        if is_held(gateway.layout.fold_lock):
+            return int(Hold(gateway.layout.fold_lock).holder())
+        time.sleep(0.05)
+    raise AssertionError((gateway.layout.fold_log).read_text())
+
+
+def test_it_folds_until_it_is_stopped(gateway: Gateway) -> None:
+    folder = Folder(gateway.layout, 0.1)
+    folder.start()
+    gateway.write(flow(id="a"))
+    folder.stop()
+    assert not is_held(gateway.layout.fold_lock)
+    assert ask(gateway.layout.directory, "SELECT id FROM flows") == [("a",)]
+
+
+def test_it_is_started_again_when_it_is_killed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hoop_mitm.recording.folder._PAUSE_AFTER_DEATH", 0.0)
+    folder = Folder(gateway.layout, 0.1)
+    folder.start()
+    first = wait_for_fold(gateway)
+    folder.keep_running()
+    assert wait_for_fold(gateway) == first
+    os.kill(first, signal.SIGKILL)
+    while is_held(gateway.layout.fold_lock):
+        time.sleep(0.01)
+    time.sleep(0.1)
+    folder.keep_running()
+    assert wait_for_fold(gateway) != first
+    gateway.write(flow(id="a"))
+    folder.stop()
+    assert ask(gateway.layout.directory, "SELECT id FROM flows") == [("a",)]
+
+
+def test_modules_of_the_current_directory_are_not_imported(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "duckdb.py").write_text("raise SystemExit('imported from the current directory')")
+    monkeypatch.chdir(tmp_path)
+    folder = Folder(gateway.layout, 0.1)
+    folder.start()
+    gateway.write(flow(id="a"))
+    folder.stop()
+    assert gateway.layout.fold_log.read_text() == ""
+    (tmp_path / "duckdb.py").unlink()
+    assert ask(gateway.layout.directory, "SELECT id FROM flows") == [("a",)]
+
+
+def test_stopping_what_was_never_started_is_harmless(gateway: Gateway) -> None:
+    Folder(gateway.layout, 1).stop()

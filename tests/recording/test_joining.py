@@ -1,0 +1,272 @@
+"""A job is one row, whatever flows touch it and however many folds they are spread over."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.cloud.bigquery_storage_v1 import types
+
+from hoop_mitm.bigquery.operation import Resource, TableRef
+from hoop_mitm.policy.verdict import Verdict
+from hoop_mitm.recording.records import FlowRecord
+from tests.recording.building import (
+    BASE,
+    CREATE_READ_SESSION,
+    GET,
+    INSERT,
+    LIST_ROWS,
+    QUERY,
+    READ_ROWS,
+    RESULTS,
+    ask,
+    ask_one,
+    flow,
+    intent,
+    session,
+)
+from tests.recording.folding import Gateway
+
+STATEMENT = "SELECT name FROM shop.customers WHERE id = 7"
+REFERENCE = {"projectId": "acme", "jobId": "job1", "location": "EU"}
+ANONYMOUS = {"projectId": "acme", "datasetId": "_0e32aaaaaaaaaaaaaaaaaaaaaaaa", "tableId": "anon5f"}
+SCHEMA = {"fields": [{"name": "name", "type": "STRING", "mode": "NULLABLE"}]}
+
+
+def insert(**changes: Any) -> FlowRecord:
+    """`POST jobs`, as Python's `query` does it: the answer knows nearly nothing yet."""
+    body = {"jobReference": {"projectId": "acme", "jobId": "job1"}, "configuration": {"query": {"query": STATEMENT}}}
+    configuration = {"query": {"query": STATEMENT, "destinationTable": ANONYMOUS}, "labels": {"hoop-session": "s"}}
+    answer = {"jobReference": REFERENCE, "configuration": configuration, "status": {"state": "RUNNING"}}
+    return flow(INSERT, body, answer, url=f"{BASE}/jobs", statement=STATEMENT, **changes)
+
+
+def results(**answer: Any) -> FlowRecord:
+    return flow(RESULTS, None, answer, url=f"{BASE}/queries/job1?location=EU", method="GET")
+
+
+def poll_complete() -> FlowRecord:
+    return results(jobComplete=True, jobReference=REFERENCE, schema=SCHEMA, totalRows="2", totalBytesProcessed="2048")
+
+
+def poll_running() -> FlowRecord:
+    return results(jobComplete=False, jobReference=REFERENCE)
+
+
+def page() -> FlowRecord:
+    """With `fields=`, rows come without anything else."""
+    return results(jobReference=REFERENCE, rows=[{"f": [{"v": "a"}]}], totalRows="2")
+
+
+def got() -> FlowRecord:
+    statistics = {
+        "query": {
+            "referencedTables": [{"projectId": "acme", "datasetId": "shop", "tableId": "customers_raw"}],
+            "totalBytesBilled": "10485760",
+            "statementType": "SELECT",
+            "cacheHit": False,
+        },
+        "totalSlotMs": "12",
+        "endTime": "1795357523000",
+    }
+    answer = {"jobReference": REFERENCE, "status": {"state": "DONE"}, "statistics": statistics}
+    return flow(GET, None, answer, url=f"{BASE}/jobs/job1?location=EU", method="GET")
+
+
+def story() -> list[FlowRecord]:
+    return [insert(), poll_running(), poll_complete(), page(), got()]
+
+
+def portions(flows: Sequence[FlowRecord], size: int) -> list[Sequence[FlowRecord]]:
+    return [flows[start : start + size] for start in range(0, len(flows), size)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_insert_polls_and_pages_are_one_job_however_they_are_folded(gateway: Gateway, size: int) -> None:
+    flows = story()
+    for portion in portions(flows, size):
+        gateway.fold(*portion)
+
+    job = ask_one(gateway.layout.directory, "SELECT * FROM jobs")
+
+    expected = {
+        "key": "acme:job1",
+        "id": "job1",
+        "project": "acme",
+        "location": "EU",
+        "statement": STATEMENT,
+        "statement_type": "SELECT",
+        "job_type": "QUERY",
+        "referenced_tables": [{"project": "acme", "dataset": "shop", "table": "customers_raw"}],
+        "tables_from": "bigquery",
+        "destination": {"project": "acme", "dataset": ANONYMOUS["datasetId"], "table": "anon5f"},
+        "labels": [("hoop-session", "s")],
+        "dry_run": False,
+        "state": "DONE",
+        "error": None,
+        "decision": "allow",
+        "bytes_processed": 2048,
+        "bytes_billed": 10485760,
+        "cache_hit": False,
+        "slot_ms": 12,
+        "row_count": 2,
+        "started_at": flows[0].started_at,
+    }
+    assert {name: job[name] for name in expected} == expected
+    assert '"name"' in job["schema"]
+    assert job["ended_at"].timestamp() == 1795357523
+    assert ask(gateway.layout.directory, "SELECT DISTINCT job_key FROM flows") == [("acme:job1",)]
+
+
+def test_where_bigquery_was_not_asked_the_statement_says_what_was_read(gateway: Gateway) -> None:
+    gateway.fold(insert())
+    gateway.fold(poll_complete())
+    job = ask_one(gateway.layout.directory, "SELECT referenced_tables, tables_from FROM jobs")
+    assert job == {
+        "referenced_tables": [{"project": "acme", "dataset": "shop", "table": "customers"}],
+        "tables_from": "statement",
+    }
+
+
+def test_bare_names_are_in_the_default_dataset_of_the_request(gateway: Gateway) -> None:
+    request = {"query": "SELECT * FROM orders", "defaultDataset": {"datasetId": "shop"}}
+    gateway.fold(flow(QUERY, request, {"jobComplete": True, "jobReference": REFERENCE}, statement=request["query"]))
+    [(tables,)] = ask(gateway.layout.directory, "SELECT referenced_tables FROM jobs")
+    assert tables == [{"project": "acme", "dataset": "shop", "table": "orders"}]
+
+
+def test_an_intent_that_was_visible_already_leaves_no_second_row(gateway: Gateway) -> None:
+    before = intent(QUERY, {"query": STATEMENT}, statement=STATEMENT)
+    gateway.write(before)
+    gateway.hold.release()
+    gateway.fold()
+    assert ask(gateway.layout.directory, "SELECT key, id, state FROM jobs") == [(before.id, None, "UNKNOWN")]
+    answer = {"jobComplete": True, "jobReference": REFERENCE}
+    gateway.fold(replace(flow(QUERY, {"query": STATEMENT}, answer, statement=STATEMENT), id=before.id))
+    assert ask(gateway.layout.directory, "SELECT key, id, state FROM jobs") == [("acme:job1", "job1", "DONE")]
+
+
+def test_a_denied_statement_is_a_job_without_an_id(gateway: Gateway) -> None:
+    denied = flow(
+        INSERT,
+        {"jobReference": REFERENCE, "configuration": {"query": {"query": STATEMENT}}},
+        {"error": {"code": 403, "message": "Analysts may not."}},
+        url=f"{BASE}/jobs",
+        statement=STATEMENT,
+        state="refused",
+        status=403,
+        verdict=Verdict("deny", "read-only", "Analysts may not."),
+    )
+    gateway.fold(denied)
+    job = ask_one(gateway.layout.directory, "SELECT key, id, state, statement, decision, rule, message FROM jobs")
+    assert job == {
+        "key": denied.id,
+        "id": None,
+        "state": "DENIED",
+        "statement": STATEMENT,
+        "decision": "deny",
+        "rule": "read-only",
+        "message": "Analysts may not.",
+    }
+
+
+def test_a_denied_poll_is_no_job_and_changes_none(gateway: Gateway) -> None:
+    gateway.fold(insert())
+    foreign = {"state": "refused", "status": 403, "verdict": Verdict("deny", "ownership", "Not yours."), "session": session()}
+    gateway.fold(replace(results(), **foreign))
+    assert ask(gateway.layout.directory, "SELECT key, decision, error FROM jobs") == [("acme:job1", "allow", None)]
+
+
+def test_a_refusal_without_an_identity_is_no_job(gateway: Gateway) -> None:
+    gateway.fold(replace(insert(), session=None, state="refused", status=403, verdict=Verdict("deny", "identity", "Who?")))
+    assert ask(gateway.layout.directory, "SELECT count(*) FROM jobs") == [(0,)]
+    assert ask(gateway.layout.directory, "SELECT state, job_key FROM flows") == [("refused", None)]
+
+
+def test_a_dry_run_is_a_row_of_its_own_that_costs_nothing(gateway: Gateway) -> None:
+    request = {"configuration": {"dryRun": True, "query": {"query": STATEMENT}}}
+    answer = {
+        "jobReference": {"projectId": "acme", "location": "EU"},
+        "configuration": request["configuration"],
+        "status": {"state": "DONE"},
+        "statistics": {"query": {"totalBytesProcessed": "123", "statementType": "SELECT"}},
+    }
+    dry = flow(INSERT, request, answer, url=f"{BASE}/jobs", statement=STATEMENT)
+    gateway.fold(dry)
+    job = ask_one(gateway.layout.directory, "SELECT key, id, dry_run, bytes_processed FROM jobs")
+    assert job == {"key": dry.id, "id": None, "dry_run": True, "bytes_processed": 123}
+    assert ask(gateway.layout.directory, "FROM cost_by_day") == []
+
+
+def test_a_statement_that_bigquery_refuses_failed_with_bigquerys_words(gateway: Gateway) -> None:
+    answer = {"error": {"code": 400, "message": "Syntax error: Unexpected identifier", "errors": [{"reason": "invalidQuery"}]}}
+    bad = flow(QUERY, {"query": "SELEC"}, answer, statement="SELEC", status=400)
+    gateway.fold(bad)
+    job = ask_one(gateway.layout.directory, "SELECT key, state, error FROM jobs")
+    assert job == {"key": bad.id, "state": "FAILED", "error": "Syntax error: Unexpected identifier"}
+
+
+def test_a_statement_without_an_answer_is_unknown_and_says_why(gateway: Gateway) -> None:
+    gateway.fold(
+        flow(QUERY, {"query": STATEMENT}, None, statement=STATEMENT, state="failed", status=502, error="Connection reset.")
+    )
+    job = ask_one(gateway.layout.directory, "SELECT state, error, statement FROM jobs")
+    assert job == {"state": "UNKNOWN", "error": "Connection reset.", "statement": STATEMENT}
+
+
+def test_the_same_id_in_two_locations_is_two_jobs(gateway: Gateway) -> None:
+    def query(location: str) -> FlowRecord:
+        reference = REFERENCE | {"location": location}
+        return flow(QUERY, {"query": STATEMENT}, {"jobComplete": True, "jobReference": reference}, statement=STATEMENT)
+
+    gateway.fold(query("EU"), query("US"))
+    gateway.fold(query("US"), query("EU"))
+    keys = ask(gateway.layout.directory, "SELECT key, location FROM jobs ORDER BY key")
+    assert keys == [("acme:US.job1", "US"), ("acme:job1", "EU")]
+
+
+def grpc(message: Any) -> bytes:
+    payload = type(message).serialize(message)
+    return b"\0" + len(payload).to_bytes(4) + payload
+
+
+RESULT = TableRef("acme", ANONYMOUS["datasetId"], "anon5f")
+READ_SESSION = "projects/acme/locations/eu/sessions/CAIS"
+
+
+def create_read_session(table: TableRef, name: str = READ_SESSION) -> FlowRecord:
+    answer = types.ReadSession(name=name, streams=[types.ReadStream(name=f"{name}/streams/GgJ")])
+    return flow(CREATE_READ_SESSION, b"", grpc(answer), tables=(table,), grpc_status=0)
+
+
+def read_rows(name: str = READ_SESSION) -> FlowRecord:
+    return flow(READ_ROWS, b"", b"", uses=(Resource("read_stream", f"{name}/streams/GgJ"),), grpc_status=0)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_storage_reads_of_a_result_belong_to_the_job_that_made_it(gateway: Gateway, size: int) -> None:
+    flows = [insert(), create_read_session(RESULT), read_rows()]
+    for portion in portions(flows, size):
+        gateway.fold(*portion)
+    assert ask(gateway.layout.directory, "SELECT DISTINCT job_key FROM flows") == [("acme:job1",)]
+    found = ask_one(gateway.layout.directory, 'SELECT name, flow_id, job_key, source."table" AS t FROM read_sessions')
+    assert found == {"name": READ_SESSION, "flow_id": flows[1].id, "job_key": "acme:job1", "t": "anon5f"}
+
+
+def test_a_storage_read_of_an_ordinary_table_belongs_to_no_job_but_counts_as_read(gateway: Gateway) -> None:
+    gateway.fold(create_read_session(TableRef("acme", "shop", "orders")), read_rows())
+    assert ask(gateway.layout.directory, "SELECT DISTINCT job_key FROM flows") == [(None,)]
+    reads = ask(gateway.layout.directory, 'SELECT principal, "table", reads FROM table_reads_by_day')
+    assert reads == [("alice@acme.example", "orders", 1)]
+
+
+def test_another_sessions_job_is_not_the_one_that_is_read(gateway: Gateway) -> None:
+    gateway.fold(insert())
+    gateway.fold(replace(create_read_session(RESULT), session=session()))
+    assert ask(gateway.layout.directory, "SELECT job_key FROM read_sessions") == [(None,)]
+
+
+def test_rows_that_are_listed_from_a_result_table_belong_to_its_job(gateway: Gateway) -> None:
+    gateway.fold(insert())
+    gateway.fold(flow(LIST_ROWS, None, {"rows": []}, tables=(RESULT,), method="GET"))
+    assert ask(gateway.layout.directory, "SELECT DISTINCT job_key FROM flows") == [("acme:job1",)]

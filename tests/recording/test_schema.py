@@ -1,0 +1,96 @@
+"""The archive explains itself, and answers what an auditor asks."""
+
+from datetime import date
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+
+from hoop_mitm.bigquery.operation import TableRef
+from hoop_mitm.identity.principal import Principal
+from hoop_mitm.policy.verdict import Verdict
+from tests.recording.building import BASE, LIST_ROWS, SESSION, ask, event, flow, now, session
+from tests.recording.folding import Gateway
+
+
+def empty() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute(resources.files("hoop_mitm.recording").joinpath("schema.sql").read_text())
+    return connection
+
+
+def test_every_table_view_and_column_has_a_comment() -> None:
+    archive = empty()
+    for kind in ("tables", "views"):
+        bare = f"SELECT {kind[:-1]}_name FROM duckdb_{kind}() WHERE NOT internal AND coalesce(comment, '') = ''"
+        assert archive.execute(bare).fetchall() == []
+    bare_columns = "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND coalesce(comment, '') = ''"
+    assert archive.execute(bare_columns).fetchall() == []
+
+
+def test_the_schema_may_be_run_again() -> None:
+    archive = empty()
+    archive.execute(resources.files("hoop_mitm.recording").joinpath("schema.sql").read_text())
+
+
+def test_views_go_with_the_file_whatever_it_is_called(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.fold(SESSION, flow())
+    copy = (tmp_path / "hoop.duckdb").rename(tmp_path / "evidence-2026.duckdb")
+    with duckdb.connect(copy, read_only=True) as archive:
+        for view in ("table_reads_by_day", "cost_by_day", "session_overview", "denials"):
+            archive.execute(f"FROM {view}").fetchall()
+
+
+BOB = Principal("https://issuer.example", "bob", None, (), "machine")
+
+
+def query(statement: str, number: int, **changes: object):
+    reference = {"projectId": "acme", "jobId": f"job{number}", "location": "EU"}
+    answer = {"jobComplete": True, "jobReference": reference, "totalBytesProcessed": "1000", "totalBytesBilled": str(2**40)}
+    return flow(request={"query": statement}, response=answer, statement=statement, **changes)
+
+
+def test_who_read_which_table_on_which_day(gateway: Gateway) -> None:
+    bobs = session(principal=BOB)
+    gateway.fold(
+        query("SELECT * FROM shop.orders", 1),
+        query("SELECT * FROM shop.orders JOIN shop.customers USING (id)", 2),
+        query("SELECT * FROM shop.orders", 3, session=bobs),
+        flow(LIST_ROWS, tables=(TableRef("acme", "shop", "employees"),), session=bobs),
+        flow(LIST_ROWS, tables=(TableRef("acme", "shop", "secret"),), status=403),
+        query("SELECT * FROM shop.denied", 4, state="refused", status=403, verdict=Verdict("deny", "rule", "No.")),
+    )
+    today = now().date()
+    rows = ask(gateway.layout.directory, 'SELECT "day", principal, dataset, "table", reads FROM table_reads_by_day ORDER BY ALL')
+    assert rows == [
+        (today, "alice@acme.example", "shop", "customers", 1),
+        (today, "alice@acme.example", "shop", "orders", 2),
+        (today, "bob", "shop", "employees", 1),
+        (today, "bob", "shop", "orders", 1),
+    ]
+
+
+def test_what_each_principal_cost_per_day(gateway: Gateway) -> None:
+    gateway.fold(query("SELECT 1", 1), query("SELECT 2", 2), query("SELECT 3", 3, session=session(principal=BOB)))
+    rows = ask(gateway.layout.directory, 'SELECT "day", principal, jobs, bytes_billed, usd FROM cost_by_day ORDER BY principal')
+    today = now().date()
+    assert rows == [(today, "alice@acme.example", 2, 2**41, 12.5), (today, "bob", 1, 2**40, 6.25)]
+    assert isinstance(rows[0][0], date)
+
+
+def test_what_was_denied(gateway: Gateway) -> None:
+    refused = query("DROP TABLE shop.orders", 1, state="refused", status=403, verdict=Verdict("deny", "read-only", "No."))
+    gateway.fold(refused, event(), event("gateway.started"), event(flow_id=refused.id))
+    rows = ask(gateway.layout.directory, "SELECT principal, rule, message, statement FROM denials ORDER BY rule")
+    assert rows == [
+        (None, "identity.refused", "The token has expired.", None),
+        ("alice@acme.example", "read-only", "No.", "DROP TABLE shop.orders"),
+    ]
+
+
+def test_sessions_at_a_glance(gateway: Gateway) -> None:
+    gateway.fold(
+        query("SELECT 1", 1), flow(url=f"{BASE}/datasets", state="refused", status=403, verdict=Verdict("deny", "r", "No."))
+    )
+    rows = ask(gateway.layout.directory, "SELECT id, principal, flows, jobs, denied, bytes_processed FROM session_overview")
+    assert rows == [(SESSION.id, "alice@acme.example", 2, 1, 1, 1000)]
