@@ -95,6 +95,7 @@ def test_an_empty_body_has_no_parts() -> None:
 @pytest.mark.parametrize(
     ("data", "codings", "expected"),
     [(b"a", (), b"a"), (gzip.compress(b"a"), ("gzip",), b"a"), (b"a", ("gzip",), b"a"), (b"a", ("rot13",), b"a")],
+    ids=["plain", "gzip", "not gzip", "unknown"],
 )
 def test_a_whole_body_in_plain(data: bytes, codings: tuple[str, ...], expected: bytes) -> None:
     assert plain_body(data, codings) == expected

@@ -74,7 +74,7 @@ def test_redacted_json_is_still_json() -> None:
     assert clean["a"].startswith("[redacted*")
 
 
-@pytest.mark.parametrize("part", PEM.split("\n")[1:-2])
+@pytest.mark.parametrize("part", PEM.split("\n")[1:-2], ids=lambda _: "line")
 def test_each_line_of_a_private_key_is_a_secret_of_its_own(part: str) -> None:
     redactor = Redactor()
     redactor.protect(PEM, keep=True)
@@ -142,7 +142,7 @@ HEADERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), HEADERS)
+@pytest.mark.parametrize(("name", "value", "expected"), HEADERS, ids=[name for name, _, _ in HEADERS])
 def test_headers(name: str, value: str, expected: str | None) -> None:
     redactor = Redactor()
     redactor.protect(TOKEN)
