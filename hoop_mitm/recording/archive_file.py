@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from hoop_mitm.errors import RecordingError
+from hoop_mitm.recording.layout import sync_directory
 
 VERSION = 1
 
@@ -25,7 +26,6 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
 }
 _VERSION = "SELECT version, written_by FROM archive"
-_HAS_TABLES = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'archive'"
 #: Somebody else has the file; this process itself has it open for reading.
 _BUSY = ("lock on file", "already attached", "different configuration")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
@@ -48,10 +48,12 @@ class ArchiveFile:
             ArchiveBusyError: somebody had it open all the time.
             RecordingError: it cannot be opened, or is of a version that this program does not know.
         """
+        if not path.exists():
+            _make(path)
         self._connection = _attached(path, wait)
         self._schemas: dict[str, pa.Schema] = {}
         try:
-            self._make_tables(path)
+            self._check(path)
         except BaseException:
             self.close()
             raise
@@ -102,16 +104,7 @@ class ArchiveFile:
             self._schemas[table] = empty.to_arrow_table().schema
         return self._schemas[table]
 
-    def _make_tables(self, path: Path) -> None:
-        found = self._connection.execute(_HAS_TABLES).fetchone()
-        if found == (0,):
-            self.begin()
-            self._connection.execute(resources.files("hoop_mitm.recording").joinpath("schema.sql").read_text())
-            program = f"hoop-mitm {metadata.version('hoop-mitm')}, duckdb {duckdb.__version__}"
-            self._connection.execute("INSERT INTO archive VALUES (?, now(), ?)", [VERSION, program])
-            self.commit()
-            path.chmod(0o600)
-            return
+    def _check(self, path: Path) -> None:
         try:
             row = self._connection.execute(_VERSION).fetchone()
         except duckdb.CatalogException:
@@ -123,6 +116,38 @@ class ArchiveFile:
                 f"{path} has version {row[0]} of the archive's format, written by {row[1]}; this program writes version "
                 f"{VERSION}. Upgrade hoop-mitm, or move the file away to begin a new one. Nothing is lost meanwhile."
             )
+
+
+def _make(path: Path) -> None:
+    """Make an empty archive, whole or not at all: of a file half made on a full disk nothing would ever come."""
+    new = path.with_name(f"{path.name}.new")
+    for leftover in (new, _wal(new)):
+        leftover.unlink(missing_ok=True)
+    if _wal(path).exists():
+        # Its file was taken away; it fits no other.
+        _wal(path).rename(path.with_name(f"{path.name}.wal.orphan"))
+    try:
+        connection = _attached(new, 0)
+        try:
+            connection.execute("BEGIN")
+            connection.execute(resources.files("hoop_mitm.recording").joinpath("schema.sql").read_text())
+            program = f"hoop-mitm {metadata.version('hoop-mitm')}, duckdb {duckdb.__version__}"
+            connection.execute("INSERT INTO archive VALUES (?, now(), ?)", [VERSION, program])
+            connection.execute("COMMIT")
+            connection.execute("CHECKPOINT archive")
+        finally:
+            connection.close()
+        new.chmod(0o600)
+        new.rename(path)
+        sync_directory(path.parent)
+    except (OSError, duckdb.Error) as error:
+        for leftover in (new, _wal(new)):
+            leftover.unlink(missing_ok=True)
+        raise RecordingError(f"{path} cannot be made: {str(error).splitlines()[0]}") from error
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
 
 
 def _attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:

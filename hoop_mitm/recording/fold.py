@@ -118,7 +118,7 @@ class Fold:
 
     def remaining(self) -> int:
         """Records that are not in the archive yet, as far as that is known."""
-        folded_to, held = (self._mark.folded_to, len(self._mark.held)) if self._mark else _hint(self._layout)
+        folded_to, held = (self._mark.folded_to, len(self._mark.held)) if self._mark else self._layout.folded_to()
         return max(0, self._unfolded.last() - folded_to) + held
 
     def mark_lost(self, wait: float) -> None:
@@ -294,19 +294,10 @@ def _catching_up(layout: Layout, wait: float) -> int:
         last = unfolded.last()
         give_up = time.monotonic() + wait
         while True:
-            folded_to, held = _hint(layout)
+            folded_to, held = layout.folded_to()
             if folded_to >= last or time.monotonic() >= give_up:
                 return max(0, last - folded_to) + held
             time.sleep(_PAUSE_FOR_LOCK)
-
-
-def _hint(layout: Layout) -> tuple[int, int]:
-    """How far the other fold says that it is, and how many intents it holds back."""
-    try:
-        folded_to, held = layout.folded.read_text().split()
-        return int(folded_to), int(held)
-    except (OSError, ValueError):
-        return 0, 0
 
 
 def _file(path: Path) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from hoop_mitm.recording.layout import Layout
 log = logging.getLogger(__name__)
 
 _PAUSE_AFTER_DEATH = 5.0
+_STUCK = 60.0
 #: The last fold may wait for a reader; what it cannot fold stays in the journal.
 _LAST_FOLD = 30.0
 
@@ -26,6 +27,8 @@ class Folder:
         self._interval = interval
         self._process: subprocess.Popen[bytes] | None = None
         self._not_before = 0.0
+        self._folded_to = -1
+        self._stuck_since = 0.0
 
     def start(self) -> None:
         package = Path(hoop_mitm.__file__).parent.parent
@@ -48,8 +51,9 @@ class Folder:
         except OSError as error:
             log.error("the fold cannot be started, records stay in the journal: %s", error)  # noqa: TRY400
 
-    def keep_running(self) -> None:
-        """Start it again when it has ended."""
+    def keep_running(self, last: int) -> None:
+        """Start it again when it has ended, and complain when it does not get on; ``last`` is the newest record."""
+        self._watch(last)
         if time.monotonic() < self._not_before:
             return
         if self._process is not None:
@@ -59,6 +63,19 @@ class Folder:
             self._close_input()
             log.error("the fold ended with status %s and is started again; see %s", status, self._layout.fold_log)
         self.start()
+
+    def _watch(self, last: int) -> None:
+        now = time.monotonic()
+        folded_to = self._layout.folded_to()[0]
+        if folded_to != self._folded_to or folded_to >= last:
+            self._folded_to, self._stuck_since = folded_to, now
+        elif now - self._stuck_since > _STUCK:
+            self._stuck_since = now
+            log.warning(
+                "%s has not taken anything in for %d s while %d records wait in the journal (nothing is lost). Is it open in "
+                "another program? See also %s",
+                *(self._layout.archive, _STUCK, last - folded_to, self._layout.fold_log),
+            )
 
     def stop(self) -> None:
         """Let it fold what is left, and end."""

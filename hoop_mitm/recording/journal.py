@@ -17,7 +17,7 @@ import orjson
 
 from hoop_mitm.bigquery.operation import Resource
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.layout import Layout, sync_directory
+from hoop_mitm.recording.layout import Layout, remove_segment, sync_directory
 from hoop_mitm.recording.owners import Claim, Owner
 from hoop_mitm.recording.pressing import Part
 
@@ -57,6 +57,11 @@ class Journal:
         self._next_body = 1
         self._in_segment: dict[bytes, list[int]] = {}
 
+    @property
+    def last(self) -> int:
+        """The number of the newest record."""
+        return self._next - 1
+
     def open(self) -> int:
         """Begin a segment, and give the number of its first record.
 
@@ -77,6 +82,8 @@ class Journal:
                 connection.executescript(_schema())
             except sqlite3.Error:
                 connection.close()
+                # On a full disk this is tried every second.
+                remove_segment(path)
                 raise
             sync_directory(self._layout.journal)
             self._connection = connection
@@ -196,6 +203,9 @@ def claims(layout: Layout) -> list[Claim]:
 
 def claims_in(path: Path) -> list[Claim]:
     with contextlib.closing(connect(path)) as connection:
+        # A gateway that died while it began a segment leaves one without tables.
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'owners'").fetchone():
+            return []
         rows = connection.execute("SELECT kind, resource, principal, connection, at FROM owners ORDER BY rowid").fetchall()
     return [Claim(Resource(kind, name), Owner(principal, target), at) for kind, name, principal, target, at in rows]
 
@@ -209,7 +219,10 @@ def _end(layout: Layout) -> int:
     try:
         with contextlib.closing(connect(path)) as connection:
             return max(first - 1, int(connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]))
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            # It was only just begun; its name is taken all the same.
+            return first
         return first + _LEAP
 
 

@@ -66,6 +66,14 @@ class Layout:
     def folded(self) -> Path:
         return self.journal / "folded"
 
+    def folded_to(self) -> tuple[int, int]:
+        """How far the fold says that it is, and how many intents it holds back; zeros when it has not said."""
+        try:
+            folded_to, held = self.folded.read_text().split()
+            return int(folded_to), int(held)
+        except (OSError, ValueError):
+            return 0, 0
+
     @property
     def bodies(self) -> Path:
         return self.journal / "bodies"

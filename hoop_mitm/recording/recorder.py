@@ -299,7 +299,7 @@ class Recorder:
                 self._failure = error
             else:
                 self._recovered()
-        self._folder.keep_running()
+        self._folder.keep_running(self._journal.last)
 
     def _commit(self, batch: Sequence[_Request]) -> None:
         now = time.time()

@@ -119,7 +119,12 @@ class Unfolded:
         for (first, path), (beyond, _) in itertools.pairwise(segments):
             if beyond - 1 > folded_to or any(first <= seq < beyond for seq in waiting):
                 return
-            self._keep_claims(claims_in(path))
+            try:
+                self._keep_claims(claims_in(path))
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BROKEN:
+                    raise
+                self._set_aside(path, str(error))
             self._forget(path)
             remove_segment(path)
 

@@ -1,5 +1,6 @@
 """The archive is made, opened and refused in plain words."""
 
+import resource
 from pathlib import Path
 
 import duckdb
@@ -38,6 +39,26 @@ def test_a_reader_in_the_same_process_is_waited_for_too(tmp_path: Path) -> None:
     ArchiveFile(path).close()
     with duckdb.connect(path, read_only=True), pytest.raises(ArchiveBusyError):
         ArchiveFile(path, wait=0.05)
+
+
+def test_one_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "hoop.duckdb"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(RecordingError, match="cannot be made"):
+            ArchiveFile(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+    ArchiveFile(path).close()
+
+
+def test_the_log_of_a_file_that_was_taken_away_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    path = tmp_path / "hoop.duckdb"
+    path.with_name("hoop.duckdb.wal").write_bytes(b"of another file" * 100)
+    with ArchiveFile(path) as archive:
+        assert len(archive.rows("FROM archive")) == 1
 
 
 def test_a_newer_version_is_left_alone(tmp_path: Path) -> None:

@@ -36,13 +36,13 @@ def test_it_is_started_again_when_it_is_killed(gateway: Gateway, monkeypatch: py
     folder = Folder(gateway.layout, 0.1)
     folder.start()
     first = wait_for_fold(gateway)
-    folder.keep_running()
+    folder.keep_running(0)
     assert wait_for_fold(gateway) == first
     os.kill(first, signal.SIGKILL)
     while is_held(gateway.layout.fold_lock):
         time.sleep(0.01)
     time.sleep(0.1)
-    folder.keep_running()
+    folder.keep_running(0)
     assert wait_for_fold(gateway) != first
     gateway.write(flow(id="a"))
     folder.stop()
@@ -61,6 +61,24 @@ def test_modules_of_the_current_directory_are_not_imported(
     assert gateway.layout.fold_log.read_text() == ""
     (tmp_path / "duckdb.py").unlink()
     assert ask(gateway.layout.directory, "SELECT id FROM flows") == [("a",)]
+
+
+def test_a_fold_that_does_not_get_on_is_complained_about_once_a_minute(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Folder, "start", lambda _: None)
+    clock = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    folder = Folder(gateway.layout, 1)
+    gateway.layout.folded.write_text("7 0")
+    complaints = []
+    for last, seconds in [(7, 0), (7, 90), (9, 1), (9, 58), (9, 5), (9, 10), (9, 60)]:
+        clock += seconds
+        caplog.clear()
+        folder.keep_running(last)
+        complaints.append(len(caplog.records))
+    assert complaints == [0, 0, 0, 0, 1, 0, 1]
+    assert "2 records wait" in caplog.text
 
 
 def test_stopping_what_was_never_started_is_harmless(gateway: Gateway) -> None:

@@ -1,5 +1,6 @@
 """What the journal has taken is there, in order, and it starts anew by itself when it has to."""
 
+import resource
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,32 @@ def test_what_cannot_be_written_is_refused_in_plain_words_and_then_taken_again(l
     layout.journal.unlink()
     journal.append([event(3)])
     assert numbers(layout) == [3]
+
+
+def test_a_disk_that_stays_full_is_not_littered_with_empty_segments(layout: Layout) -> None:
+    journal = Journal(layout)
+    journal.append([event(1)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        for _ in range(5):
+            with pytest.raises(RecordingError):
+                journal.append([event(2)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(layout.segments()) == 1
+    journal.append([event(3)])
+    assert numbers(layout) == [1, 3]
+
+
+def test_a_segment_that_was_only_just_begun_is_no_obstacle(layout: Layout) -> None:
+    layout.segment(5).touch()
+    journal = Journal(layout)
+    journal.append([event(1)])
+    assert numbers(layout) == [1]
+    assert claims(layout) == []
+    Unfolded(layout).trim(6, [])
+    assert [first for first, _ in layout.segments()] == [6]
 
 
 def test_a_segment_whose_end_is_lost_is_passed_over_at_a_distance(layout: Layout) -> None:

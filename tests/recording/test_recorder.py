@@ -79,7 +79,7 @@ def test_records_are_visible_within_two_seconds_of_their_answer(tmp_path: Path) 
             record = flow()
             await recorder.write(record)
             began = time.monotonic()
-            while not await asyncio.to_thread(ask, tmp_path, "SELECT id FROM flows WHERE id = ?", record.id):  # noqa: ASYNC110
+            while not await asyncio.to_thread(ask, tmp_path, "SELECT id FROM flows WHERE id = ?", record.id):
                 await asyncio.sleep(0.02)
             return time.monotonic() - began
 
