@@ -126,7 +126,7 @@ def _check_times(claims: Mapping[str, Any], issuer: Issuer, now: float) -> tuple
         )
     if now >= expires_at + leeway:
         again = "Sign in again." if issuer.kind == "user" else "The workload has to fetch a new one."
-        raise IdentityError("expired", f"Your login has expired. {again}")
+        raise IdentityError("expired", f"Your login has expired, so hoop-mitm cannot let you in. {again}")
     if now + leeway < max(issued_at, not_before or 0):
         raise IdentityError(
             "not_yet_valid",

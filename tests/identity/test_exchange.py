@@ -118,7 +118,7 @@ def test_an_expired_login_says_what_to_do(exchange, issuer):
     answer = traded(exchange, issuer.token(iat=1, exp=2))
     assert answer.body == {
         "error": "invalid_grant",
-        "error_description": "Your login has expired. Sign in again.",
+        "error_description": "Your login has expired, so hoop-mitm cannot let you in. Sign in again.",
     }
     assert answer.reason == "expired"
 
