@@ -107,9 +107,7 @@ def misbehave(gateway: RunningGateway, world: World, token: str, other: str) -> 
     with bigquery(address, bundle) as raw:
         for statement in statements:
             body = {"query": statement, "useLegacySql": False, "labels": {"note": "a"}}
-            raw.request(
-                "POST", QUERIES, token=token, body=body, headers=(f"X-Mine: {token}", f"User-Agent: {token}")
-            )
+            raw.request("POST", QUERIES, token=token, body=body, headers=(f"X-Mine: {token}", f"User-Agent: {token}"))
         packed = gzip.compress(json.dumps({"query": statements[0], "useLegacySql": False}).encode())
         headers = ("Content-Type: application/json", "Content-Encoding: gzip")
         raw.request("POST", QUERIES, token=token, body=packed, headers=headers)
