@@ -1,36 +1,17 @@
-"""The open archive: its sessions, and what happened in each.
-
-Times are read as microseconds and made aware here, so that no reader depends on DuckDB's time zone.
-"""
+"""The open archive: its sessions, and what happened in each."""
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hoop_mitm.archive import bodies, results
+from hoop_mitm.archive import bodies, results, stored
 from hoop_mitm.archive.database import Database
-from hoop_mitm.archive.entries import (
-    EventEntry,
-    Exchange,
-    FlowEntry,
-    JobEntry,
-    SessionDetail,
-    SessionEntry,
-    SessionStatus,
-)
-from hoop_mitm.bigquery.operation import TableRef
-from hoop_mitm.bigquery.rows import schema_fields
+from hoop_mitm.archive.entries import Exchange, FlowEntry, JobEntry, SessionDetail, SessionEntry
 from hoop_mitm.errors import NotInArchive
-from hoop_mitm.identity.principal import Principal
-from hoop_mitm.policy.verdict import Verdict
 
 if TYPE_CHECKING:
     from hoop_mitm.archive.results import Result
-
-#: A session that was never closed and of which nothing was seen for this long is over.
-IDLE = timedelta(minutes=30)
 
 _SHORTEST_ID = 8
 
@@ -40,65 +21,11 @@ _WHICH_SESSIONS = """
     LIMIT ?
 """
 
-_SESSIONS = """
-    WITH chosen AS (SELECT * FROM sessions WHERE id IN (SELECT unnest(?))),
-    flow_totals AS (
-        SELECT session_id, count(*) AS flows, count(*) FILTER (decision = 'deny') AS denied
-        FROM flows WHERE session_id IN (SELECT id FROM chosen) GROUP BY session_id
-    ),
-    job_totals AS (
-        SELECT
-            session_id,
-            count(*) FILTER (NOT dry_run AND decision = 'allow') AS jobs,
-            coalesce(sum(bytes_processed) FILTER (NOT dry_run), 0) AS bytes_processed,
-            coalesce(sum(bytes_billed) FILTER (NOT dry_run), 0) AS bytes_billed
-        FROM jobs WHERE session_id IN (SELECT id FROM chosen) GROUP BY session_id
-    )
-    SELECT
-        id, name, connection, issuer, subject, email, groups, kind, agent, client_address,
-        epoch_us(started_at), epoch_us(last_seen_at), epoch_us(ended_at),
-        coalesce(flows, 0), coalesce(jobs, 0), coalesce(denied, 0),
-        coalesce(bytes_processed, 0)::BIGINT, coalesce(bytes_billed, 0)::BIGINT
-    FROM chosen
-    LEFT JOIN flow_totals ON flow_totals.session_id = chosen.id
-    LEFT JOIN job_totals ON job_totals.session_id = chosen.id
-    ORDER BY started_at DESC, id DESC
-"""
-
 _IDS_BY_REFERENCE = """
     SELECT id, name, epoch_us(started_at)
     FROM sessions
     WHERE {condition}
     ORDER BY started_at DESC, id DESC
-"""
-
-_JOBS = """
-    SELECT
-        key, id, project, location, statement, executed_statement, fingerprint, statement_type, job_type,
-        referenced_tables, destination, map_keys(labels), map_values(labels), dry_run, state, error,
-        decision, rule, message, bytes_processed, bytes_billed, cache_hit, slot_ms, schema, row_count,
-        epoch_us(started_at), epoch_us(ended_at)
-    FROM jobs
-    WHERE session_id = ?
-    ORDER BY started_at, key
-"""
-
-_FLOWS = """
-    SELECT
-        flows.id, flows.job_key, jobs.id, flows.state, door, kind, protocol, http_version, method, host, url,
-        flows.tables, status, grpc_status, flows.decision, flows.rule, flows.message, flows.error, user_agent,
-        client_address, level, request_size, response_size, epoch_us(flows.started_at), epoch_us(flows.ended_at)
-    FROM flows
-    LEFT JOIN jobs ON jobs.key = flows.job_key
-    WHERE {condition}
-    ORDER BY flows.started_at, flows.id
-"""
-
-_EVENTS = """
-    SELECT id, epoch_us(occurred_at), type, message, flow_id, client_address, details
-    FROM events
-    WHERE session_id = ?
-    ORDER BY occurred_at, seq
 """
 
 _EXCHANGE = "SELECT request_headers, response_headers, request_body, response_body FROM flows WHERE id = ?"
@@ -130,9 +57,8 @@ class Archive:
 
     def sessions(self, limit: int | None = None) -> tuple[SessionEntry, ...]:
         """The newest ``limit`` sessions (all, when ``None``), newest first."""
-        return self._sessions(
-            [row[0] for row in self._database.all(_WHICH_SESSIONS, [2**62 if limit is None else limit])]
-        )
+        newest = self._database.all(_WHICH_SESSIONS, [2**62 if limit is None else limit])
+        return stored.sessions(self._database, [row[0] for row in newest])
 
     def short_ids(self) -> dict[str, str]:
         """For each session's id the shortest beginning that no other has, of at least 8 characters."""
@@ -174,17 +100,12 @@ class Archive:
 
     def show(self, session: SessionEntry) -> SessionDetail:
         """Everything that happened in ``session``, in order."""
-        flows = self._flows("flows.session_id = ?", session.id)
-        flows_of_job: dict[str, list[str]] = {}
-        for flow in flows:
-            if flow.job_key is not None:
-                flows_of_job.setdefault(flow.job_key, []).append(flow.id)
-        jobs = tuple(
-            _job(number, row, flows_of_job.get(row[0], ()))
-            for number, row in enumerate(self._database.all(_JOBS, [session.id]), start=1)
+        return SessionDetail(
+            session,
+            stored.jobs(self._database, [session.id]),
+            stored.flows_of(self._database, session.id),
+            stored.events_of(self._database, session.id),
         )
-        events = tuple(_event(row) for row in self._database.all(_EVENTS, [session.id]))
-        return SessionDetail(session, jobs, flows, events)
 
     def rows(self, job: JobEntry, limit: int | None = None) -> "Result | None":
         """The rows of ``job`` that the client got, from REST pages or Storage streams.
@@ -208,15 +129,8 @@ class Archive:
             bodies.read(self._database, response),
         )
 
-    def _flows(self, condition: str, *values: object) -> tuple[FlowEntry, ...]:
-        return tuple(_flow(row) for row in self._database.all(_FLOWS.format(condition=condition), list(values)))
-
     def _session(self, id: str) -> SessionEntry:  # noqa: A002
-        return self._sessions([id])[0]
-
-    def _sessions(self, ids: Sequence[str]) -> tuple[SessionEntry, ...]:
-        now = datetime.now(UTC)
-        return tuple(_session(row, now) for row in self._database.all(_SESSIONS, [list(ids)])) if ids else ()
+        return stored.sessions(self._database, [id])[0]
 
     def _nth(self, matches: Sequence[tuple[Any, ...]], back: int, reference: str, *, of: str) -> SessionEntry:
         if back < len(matches):
@@ -257,7 +171,7 @@ _SHOWN_CANDIDATES = 5
 
 def _ambiguous(reference: str, matches: Sequence[tuple[Any, ...]], *, named: bool) -> NotInArchive:
     lines = [
-        f"  {found}  {name!r}  started {_time(at):%Y-%m-%d %H:%M:%S} UTC"
+        f"  {found}  {name!r}  started {stored.time(at):%Y-%m-%d %H:%M:%S} UTC"
         for found, name, at in matches[:_SHOWN_CANDIDATES]
     ]
     if len(matches) > len(lines):
@@ -267,110 +181,3 @@ def _ambiguous(reference: str, matches: Sequence[tuple[Any, ...]], *, named: boo
     return NotInArchive("\n".join([f"{len(matches)} sessions have {what}. {hint}", *lines]))
 
 
-def _session(row: tuple[Any, ...], now: datetime) -> SessionEntry:
-    (
-        id, name, connection, issuer, subject, email, groups, kind, agent, client_address,  # noqa: A001
-        started_us, seen_us, ended_us, flows, jobs, denied, processed, billed,
-    ) = row  # fmt: skip
-    ended = _maybe_time(ended_us)
-    seen = _time(seen_us)
-    status: SessionStatus = "ended" if ended else "active" if now - seen < IDLE else "interrupted"
-    return SessionEntry(
-        id=id,
-        name=name,
-        connection=connection,
-        principal=Principal(issuer, subject, email, tuple(groups), kind),
-        agent=agent,
-        client_address=client_address,
-        started_at=_time(started_us),
-        last_seen_at=seen,
-        ended_at=ended,
-        status=status,
-        flows=flows,
-        jobs=jobs,
-        denied=denied,
-        bytes_processed=processed,
-        bytes_billed=billed,
-    )
-
-
-def _job(number: int, row: tuple[Any, ...], flows: Iterable[str]) -> JobEntry:
-    (
-        key, id, project, location, statement, executed, fingerprint, statement_type, job_type,  # noqa: A001
-        tables, destination, label_names, label_values, dry_run, state, error,
-        decision, rule, message, processed, billed, cache_hit, slot_ms, schema, row_count, started_us, ended_us,
-    ) = row  # fmt: skip
-    return JobEntry(
-        number=number,
-        key=key,
-        id=id,
-        project=project,
-        location=location,
-        statement=statement,
-        executed_statement=executed,
-        fingerprint=fingerprint,
-        statement_type=statement_type,
-        job_type=job_type,
-        referenced_tables=tuple(TableRef(**table) for table in tables),
-        destination=TableRef(**destination) if destination else None,
-        labels=dict(zip(label_names or (), label_values or (), strict=True)),
-        dry_run=dry_run,
-        state=state,
-        error=error,
-        verdict=Verdict(decision, rule, message or ""),
-        bytes_processed=processed,
-        bytes_billed=billed,
-        cache_hit=cache_hit,
-        slot_ms=slot_ms,
-        schema=schema_fields(schema) if schema else None,
-        row_count=row_count,
-        started_at=_time(started_us),
-        ended_at=_maybe_time(ended_us),
-        flows=tuple(flows),
-    )
-
-
-def _flow(row: tuple[Any, ...]) -> FlowEntry:
-    (
-        id, job_key, job_id, state, door, kind, protocol, http_version, method, host, url, tables, status, grpc_status,  # noqa: A001
-        decision, rule, message, error, user_agent, client_address, level, request_size, response_size,
-        started_us, ended_us,
-    ) = row  # fmt: skip
-    return FlowEntry(
-        id=id,
-        job_key=job_key,
-        job_id=job_id,
-        state=state,
-        door=door,
-        kind=kind,
-        protocol=protocol,
-        http_version=http_version,
-        method=method,
-        host=host,
-        url=url,
-        tables=tuple(TableRef(**table) for table in tables),
-        status=status,
-        grpc_status=grpc_status,
-        verdict=Verdict(decision, rule, message or ""),
-        error=error,
-        user_agent=user_agent,
-        client_address=client_address,
-        level=level,
-        request_size=request_size,
-        response_size=response_size,
-        started_at=_time(started_us),
-        ended_at=_maybe_time(ended_us),
-    )
-
-
-def _event(row: tuple[Any, ...]) -> EventEntry:
-    id, at_us, type, message, flow_id, client_address, details = row  # noqa: A001
-    return EventEntry(id, _time(at_us), type, message, flow_id, client_address, bodies.details(details))
-
-
-def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
-
-
-def _maybe_time(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else _time(microseconds)

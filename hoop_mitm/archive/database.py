@@ -6,7 +6,7 @@ asks again until it gets in, reads, and lets go.
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class Database:
             self._connection.close()
             raise
 
-    def all(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def all(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """Every row that ``query`` gives.
 
         Raises:
@@ -53,7 +53,7 @@ class Database:
         import duckdb
 
         try:
-            return self._connection.execute(query, list(values)).fetchall()
+            return self._connection.execute(query, values).fetchall()
         except duckdb.CatalogException as error:
             raise ArchiveError(
                 f"{self.path} is a DuckDB file, but not a hoop-mitm recording. Name another one with --db."
