@@ -1,6 +1,7 @@
 """How a script brings the gateway into mitmproxy."""
 
 import os
+import sys
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -16,7 +17,7 @@ OPTION = "hoop_config"
 class Loader:
     """Declares the option that names hoop.yaml, and installs the gateway once it is known.
 
-    mitmproxy ends at start when a script's `configure` fails, so a wrong hoop.yaml starts nothing.
+    Where that fails, mitmdump ends at once. Left to itself it would end too, but a moment later, and serve until then.
     """
 
     name = "hoop-loader"
@@ -30,5 +31,8 @@ class Loader:
             return
         try:
             install(Path(ctx.options.hoop_config).expanduser())
-        except ConfigError as error:
-            raise exceptions.OptionsError(str(error)) from None
+        except (ConfigError, exceptions.OptionsError) as error:
+            if "scriptloader" not in ctx.master.addons.lookup:
+                raise exceptions.OptionsError(str(error)) from None
+            print(f"hoop-mitm does not start: {error}", file=sys.stderr)  # noqa: T201 - no log is written any more
+            raise SystemExit(1) from None
