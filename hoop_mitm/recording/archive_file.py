@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from importlib import metadata, resources
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from hoop_mitm.errors import RecordingError
 from hoop_mitm.recording.layout import sync_directory
 
 VERSION = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Small row groups keep the stall of a checkpoint short.
 _ATTACH = "ATTACH '{path}' AS archive (ROW_GROUP_SIZE 8192)"
@@ -87,9 +89,32 @@ class ArchiveFile:
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
         self._connection.execute(statement, list(values))
 
+    def rows_among(self, statement: str, wanted: Iterable[str]) -> list[dict[str, Any]]:
+        """The rows of a statement that reads the strings of ``wanted`` under that name."""
+        with self._wanted(wanted):
+            return self.rows(statement)
+
+    def execute_among(self, statement: str, wanted: Iterable[str]) -> None:
+        """Run a statement that reads the strings of ``wanted`` under that name."""
+        with self._wanted(wanted):
+            self.execute(statement)
+
+    @contextlib.contextmanager
+    def _wanted(self, wanted: Iterable[str]) -> Iterator[None]:
+        # As a parameter each string would cost a hundred times more: DuckDB goes looking for pandas for every one.
+        self._connection.register("wanted", pa.table({"value": pa.array(list(wanted), pa.string())}))
+        try:
+            yield
+        finally:
+            self._connection.unregister("wanted")
+
     def execute_with(self, statement: str, table: str, rows: Iterable[dict[str, Any]]) -> None:
         """Run a statement that reads ``rows``, shaped like ``table``, under the name ``batch``."""
-        batch = pa.Table.from_pylist(list(rows), schema=self._schema(table))
+        schema = self._schema(table)
+        times = [column.name for column in schema if pa.types.is_timestamp(column.type)]
+        # Arrow takes a number faster than an aware datetime.
+        plain = [row | {name: _microseconds(row[name]) for name in times} for row in rows]
+        batch = pa.Table.from_pylist(plain, schema=schema)
         if batch.num_rows:
             self._connection.register("batch", batch)
             self._connection.execute(statement)
@@ -148,6 +173,10 @@ def _make(path: Path) -> None:
 
 def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:

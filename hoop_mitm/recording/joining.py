@@ -20,14 +20,14 @@ _LARGEST_BODY = 64 * 2**20
 _STARTS = frozenset({"jobs.insert", "jobs.query"})
 _READS_A_TABLE = frozenset({"tabledata.list", "tables.get", CREATE_READ_SESSION})
 
-_JOBS_BY_KEY = "SELECT * FROM jobs WHERE key IN (SELECT unnest(?))"
-_REMOVE_JOBS = "DELETE FROM jobs WHERE key IN (SELECT unnest(?))"
+_JOBS_BY_KEY = "SELECT * FROM jobs WHERE key IN (FROM wanted)"
+_REMOVE_JOBS = "DELETE FROM jobs WHERE key IN (FROM wanted)"
 _JOBS_BY_DESTINATION = """
     SELECT key, session_id, destination, started_at FROM jobs
-    WHERE destination IS NOT NULL AND destination."table" IN (SELECT unnest(?))
+    WHERE destination IS NOT NULL AND destination."table" IN (FROM wanted)
     ORDER BY started_at
 """
-_READ_SESSIONS = "SELECT * FROM read_sessions WHERE name IN (SELECT unnest(?))"
+_READ_SESSIONS = "SELECT * FROM read_sessions WHERE name IN (FROM wanted)"
 
 BIGQUERY, STATEMENT = "bigquery", "statement"
 
@@ -103,13 +103,13 @@ class Joiner:
         wanted = {key for _, key in about} | {_located(key, seen) for seen, key in about}
         # An intent that was folded before its answer stands under its flow's id.
         own = {str(seen.note["id"]) for seen, _ in about}
-        jobs = {row["key"]: row for row in archive.rows(_JOBS_BY_KEY, [list(wanted)])}
+        jobs = {row["key"]: row for row in archive.rows_among(_JOBS_BY_KEY, list(wanted))}
         for seen, key in about:
             if _elsewhere(jobs.get(key), seen):
                 key = _located(key, seen)  # noqa: PLW2901 - the same id in two locations is two jobs
             jobs[key] = _joined(jobs.get(key), key, seen)
             keys[seen.note["id"]] = key
-        archive.execute(_REMOVE_JOBS, [list(wanted | own)])
+        archive.execute_among(_REMOVE_JOBS, wanted | own)
         archive.insert("jobs", jobs.values())
         return jobs
 
@@ -119,7 +119,7 @@ class Joiner:
         made: dict[str, dict[str, Any]] = {}
         if reading:
             names = list({table["table"] for seen in reading for table in tables_of(seen.note)})
-            results = [*archive.rows(_JOBS_BY_DESTINATION, [names]), *jobs.values()]
+            results = [*archive.rows_among(_JOBS_BY_DESTINATION, names), *jobs.values()]
             for seen in reading:
                 job = _job_that_made(results, seen)
                 if job:
@@ -135,7 +135,7 @@ class Joiner:
                     }
         if not made and not streaming:
             return
-        known = {row["name"]: row for row in archive.rows(_READ_SESSIONS, [list({*made, *streaming.values()})])}
+        known = {row["name"]: row for row in archive.rows_among(_READ_SESSIONS, list({*made, *streaming.values()}))}
         archive.insert("read_sessions", [row for name, row in made.items() if name not in known])
         for flow, name in streaming.items():
             session = made.get(name) or known.get(name)

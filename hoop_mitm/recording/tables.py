@@ -15,7 +15,7 @@ from hoop_mitm.recording.unfolded import Row, Unfolded
 LOST = "The gateway ended before the answer came: whether BigQuery carried it out is unknown."
 BROKEN = "The gateway ended while this was streaming: this is what had been recorded by then."
 
-_FLOWS_BY_ID = "SELECT * FROM flows WHERE id IN (SELECT unnest(?))"
+_FLOWS_BY_ID = "SELECT * FROM flows WHERE id IN (FROM wanted)"
 # The bounds are for the zone maps: ids are in the order of time, so nearly all of the table is passed over.
 _REPLACE_FLOWS = """
     DELETE FROM flows
@@ -23,14 +23,14 @@ _REPLACE_FLOWS = """
         AND id BETWEEN (SELECT min(id) FROM batch) AND (SELECT max(id) FROM batch)
 """
 _OPEN_ARE_LOST = "UPDATE flows SET error = ? WHERE state = 'open' AND error IS NULL"
-_KNOWN_SESSIONS = "SELECT id, last_seen_at, ended_at FROM sessions WHERE id IN (SELECT unnest(?))"
+_KNOWN_SESSIONS = "SELECT id, last_seen_at, ended_at FROM sessions WHERE id IN (FROM wanted)"
 _SESSION_SEEN = """
     UPDATE sessions
     SET last_seen_at = batch.last_seen_at, ended_at = batch.ended_at
     FROM batch
     WHERE sessions.id = batch.id
 """
-_KNOWN_EVENTS = "SELECT id FROM events WHERE id IN (SELECT unnest(?))"
+_KNOWN_EVENTS = "SELECT id FROM events WHERE id IN (FROM wanted)"
 
 
 def lose_open(archive: ArchiveFile) -> None:
@@ -76,7 +76,7 @@ class Batch:
         ids = list({*fresh, *(row.note["flow_id"] for row in salvaged)})
         if not ids:
             return
-        stored = {flow["id"]: flow for flow in archive.rows(_FLOWS_BY_ID, [ids])}
+        stored = {flow["id"]: flow for flow in archive.rows_among(_FLOWS_BY_ID, ids)}
         changed = {
             id_: flow for id_, flow in fresh.items() if flow["state"] != "open" or _is_open(stored.get(id_))
         }
@@ -105,7 +105,7 @@ class Batch:
         ids = list({*sessions, *ended})
         if not ids:
             return
-        known = {row["id"]: row for row in archive.rows(_KNOWN_SESSIONS, [ids])}
+        known = {row["id"]: row for row in archive.rows_among(_KNOWN_SESSIONS, ids)}
         for id_ in ids:
             old = known.get(id_)
             session = sessions.setdefault(id_, dict(old)) if old else sessions.get(id_, {})
@@ -124,7 +124,7 @@ class Batch:
         for row in self._rows:
             if row.kind == "unreadable":
                 self._damaged.append(_own_event("recording.damaged", f"Record {row.seq} of the journal cannot be read."))
-        known = {row["id"] for row in archive.rows(_KNOWN_EVENTS, [list(events)])} if events else set()
+        known = {row["id"] for row in archive.rows_among(_KNOWN_EVENTS, list(events))} if events else set()
         archive.insert("events", [*(event for id_, event in events.items() if id_ not in known), *self._damaged])
 
 
