@@ -20,6 +20,8 @@ TIMEOUT = (5.0, 15.0)
 MAX_DOCUMENT = 2**20
 """Bytes. Discovery documents and key sets are a few KB."""
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 class _Adapter(HTTPAdapter):
     """Connects to the override of a host, while TLS still proves the host's own name."""
@@ -57,6 +59,8 @@ def session(upstream: Upstream, *, ca: Path | None = None) -> requests.Session:
         made.verify = str(bundle)
     if upstream.proxy:
         made.proxies = {"https": upstream.proxy, "http": upstream.proxy}
+        # For requests, a host whose proxy is empty has none.
+        made.proxies |= {f"https://{host}": "" for host in (*LOOPBACK, *upstream.no_proxy)}
     return made
 
 

@@ -43,7 +43,7 @@ class Routing(Stage):
         self.cleared: WeakSet[connection.Server] = WeakSet()
         gateway = services.config.gateway
         self._overrides = {host: _address(target) for host, target in gateway.upstream.hosts.items()}
-        self._proxy = parse_server_spec(split_proxy(gateway.upstream.proxy)[0])[1] if gateway.upstream.proxy else None
+        self._proxy = parse_server_spec(split_proxy(gateway.upstream.proxy)[0], "http")[1] if gateway.upstream.proxy else None
 
     def upstream_of(self, host: str) -> tuple[str, int]:
         """Where a listed host is really reached."""

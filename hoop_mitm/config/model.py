@@ -273,6 +273,9 @@ class Upstream(Model):
         repr=False,  # It may hold a password.
         description="the company's own proxy, http://[user:password@]host:port",
     )
+    no_proxy: tuple[str, ...] = Field(
+        default=(), description="hosts that the gateway itself reaches without the proxy, such as an issuer inside"
+    )
     ca: Path | None = Field(
         default=None, description="PEM bundle to verify upstream TLS with instead of the built-in one"
     )
