@@ -30,7 +30,7 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 _VERSION = "SELECT version, written_by FROM archive"
 #: Somebody else has the file; this process itself has it open for reading.
 _BUSY = ("lock on file", "already attached", "different configuration")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.03
 
 
 class ArchiveBusyError(RecordingError):
@@ -113,7 +113,7 @@ class ArchiveFile:
         schema = self._schema(table)
         times = [column.name for column in schema if pa.types.is_timestamp(column.type)]
         # Arrow takes a number faster than an aware datetime.
-        plain = [row | {name: _microseconds(row[name]) for name in times} for row in rows]
+        plain = [row | {name: _microseconds(row.get(name)) for name in times} for row in rows]
         batch = pa.Table.from_pylist(plain, schema=schema)
         if batch.num_rows:
             self._connection.register("batch", batch)
