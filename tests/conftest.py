@@ -1,11 +1,17 @@
 """What whole-system tests stand on. One world per test process: it costs seconds and a few hundred megabytes."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from hoop_mitm.devkit.world import World
 from tests.gateways import RunningGateway
+
+
+def pytest_configure() -> None:
+    """xdist tells its workers how wide the terminal is; programs under test must not take it for theirs."""
+    os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session")
