@@ -5,6 +5,7 @@ else and commits to the journal, everything that waits in one go. The event loop
 """
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -143,6 +144,9 @@ class Recorder:
             self._to_press.put(request)
         else:
             self._to_write.put(request)
+        if not self._running:
+            # It was stopped in between, and perhaps nobody reads the queues any more.
+            self._refuse_leftovers()
         await future
 
     def spool(
@@ -215,9 +219,21 @@ class Recorder:
         self._to_press.put(_Stop())
         for thread in self._threads:
             thread.join()
+        self._refuse_leftovers()
         self._journal.close()
         self._folder.stop()
         self._hold.release()
+
+    def _refuse_leftovers(self) -> None:
+        for waiting in (self._to_press, self._to_write):
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    item = waiting.get_nowait()
+                    if isinstance(item, _Request):
+                        item.done(RecordingError("The recorder has stopped; this was not recorded."))
+                    elif isinstance(item, _Stop):
+                        waiting.put(item)
+                        break
 
     # The press's thread.
 

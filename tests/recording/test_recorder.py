@@ -301,6 +301,33 @@ def test_a_client_that_gives_up_does_not_disturb_the_others(tmp_path: Path) -> N
     asyncio.run(scenario())
 
 
+def test_stopping_leaves_nobody_waiting(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        recorder = Recorder(Recording(directory=tmp_path))
+        await recorder.start()
+
+        async def client() -> str:
+            for _ in range(10_000):
+                record = flow()
+                try:
+                    await recorder.write(record)
+                except RecordingError as error:
+                    return str(error)
+                written.append(record.id)
+            return "never refused"
+
+        written: list[str] = []
+        clients = [asyncio.create_task(client()) for _ in range(8)]
+        await asyncio.sleep(0.3)
+        await recorder.stop()
+        words = await asyncio.wait_for(asyncio.gather(*clients), 5)
+        assert all("recorder" in each for each in words)
+        found = {id_ for (id_,) in await asyncio.to_thread(ask, tmp_path, "SELECT id FROM flows")}
+        assert set(written) <= found
+
+    asyncio.run(scenario())
+
+
 def test_the_first_claim_stands_and_an_upload_id_is_written_nowhere(tmp_path: Path) -> None:
     job, upload = Resource("job", "acme:job1"), Resource("upload", "ABPtcPr-the-upload-id")
 
