@@ -15,8 +15,10 @@ from hoop_mitm.archive.entries import (
     SessionEntry,
 )
 from hoop_mitm.archive.opening import open_archive
+from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.archive.replay import Beat, play
 from hoop_mitm.archive.results import Result
+from hoop_mitm.archive.search import Hit, Page, RowMatches
 from hoop_mitm.archive.tables import RowChange, RowDiff
 from hoop_mitm.archive.timeline import Moment, timeline
 
@@ -24,15 +26,20 @@ __all__ = [
     "Archive",
     "Beat",
     "Change",
+    "Cursor",
     "EventEntry",
     "Exchange",
     "FlowEntry",
+    "Hit",
     "JobDiff",
     "JobEntry",
     "Moment",
+    "Page",
+    "Query",
     "Result",
     "RowChange",
     "RowDiff",
+    "RowMatches",
     "SchemaDiff",
     "SessionDetail",
     "SessionDiff",

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hoop_mitm.archive import bodies, results, stored
+from hoop_mitm.archive import bodies, results, search, stored
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import Exchange, FlowEntry, JobEntry, SessionDetail, SessionEntry
+from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.errors import NotInArchive
 
 if TYPE_CHECKING:
@@ -107,6 +108,10 @@ class Archive:
             stored.events_of(self._database, session.id),
         )
 
+    def search(self, query: Query, *, limit: int = 50, before: Cursor | None = None) -> search.Page:
+        """Up to ``limit`` jobs, exchanges and events that ``query`` asks for, newest first, after the place ``before``."""
+        return search.find(self._database, query, limit, before)
+
     def rows(self, job: JobEntry, limit: int | None = None) -> "Result | None":
         """The rows of ``job`` that the client got, from REST pages or Storage streams.
 
@@ -179,5 +184,3 @@ def _ambiguous(reference: str, matches: Sequence[tuple[Any, ...]], *, named: boo
     what = f"the name {reference!r}" if named else f"an id that begins with {reference!r}"
     hint = f"Name one by its id; {reference}~0 is the newest." if named else "Give more of the id."
     return NotInArchive("\n".join([f"{len(matches)} sessions have {what}. {hint}", *lines]))
-
-

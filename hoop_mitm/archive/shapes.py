@@ -15,6 +15,7 @@ from hoop_mitm.archive.entries import (
     SessionEntry,
 )
 from hoop_mitm.archive.results import Result
+from hoop_mitm.archive.search import Hit, Page
 from hoop_mitm.archive.tables import RowChange, RowDiff
 from hoop_mitm.archive.timeline import Moment
 from hoop_mitm.archive.values import instant, plain
@@ -177,6 +178,33 @@ def moment(entry: Moment) -> Json:
         "job": job(entry.job) if entry.job else None,
         "flow": flow(entry.flow) if entry.flow else None,
         "event": event(entry.event) if entry.event else None,
+    }
+
+
+def page(found: Page) -> Json:
+    """What a search found; ``next`` is for ``--before``."""
+    return {"hits": [hit(each) for each in found.hits], "next": str(found.next) if found.next else None}
+
+
+def hit(found: Hit) -> Json:
+    return {
+        "kind": found.kind,
+        "at": instant(found.at),
+        "matched": list(found.matched),
+        "principal": principal(found.principal) if found.principal else None,
+        "session": None
+        if found.session is None
+        else {"id": found.session.id, "name": found.session.name, "connection": found.session.connection},
+        "job": job(found.job) if found.job else None,
+        "flow": flow(found.flow) if found.flow else None,
+        "event": event(found.event) if found.event else None,
+        "rows": None
+        if found.rows is None
+        else {
+            "count": found.rows.count,
+            "columns": list(found.rows.columns),
+            "samples": list(found.rows.samples),
+        },
     }
 
 

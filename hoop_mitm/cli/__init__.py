@@ -27,6 +27,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Read a recording": {
         "sessions": ("hoop_mitm.cli.sessions:sessions", "List the recorded sessions, newest first."),
         "show": ("hoop_mitm.cli.show:show", "Tell what happened in a session."),
+        "search": (
+            "hoop_mitm.cli.search:search",
+            "Find statements, tables, errors, people and labels in all sessions, newest first.",
+        ),
         "replay": ("hoop_mitm.cli.replay:replay", "Play a session back: who asked what, and what came back."),
         "diff": ("hoop_mitm.cli.diff:diff", "Say what changed from session A to session B."),
     },

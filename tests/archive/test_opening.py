@@ -21,7 +21,8 @@ with duckdb.connect(sys.argv[1]):
 def hold(path, seconds):
     """Another process that has the file open for writing, as a gateway's fold has."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE)
-    process.stdout.readline()
+    with process.stdout as output:
+        output.readline()
     return process
 
 

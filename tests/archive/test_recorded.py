@@ -54,6 +54,7 @@ class Recorded:
         self._wait(self.recorder.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
 
 @pytest.fixture

@@ -1,0 +1,60 @@
+"""Times and sizes as people type them."""
+
+import re
+from datetime import UTC, datetime, time, timedelta
+
+import click
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(r"(\d{1,6}) ?([smhdw])")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(i?)b?", re.IGNORECASE)
+
+
+class When(click.ParamType):  # type: ignore[type-arg] # older clicks have no argument
+    """A time: ISO-8601 (in the reader's own zone where it names none), a day, ``today``, ``yesterday``, or so long ago
+    (``90s``, ``30m``, ``12h``, ``7d``, ``2w``). Gives an aware time; of a day, its beginning, or its end where the day
+    itself is meant to be in the range."""
+
+    name = "time"
+
+    def __init__(self, *, end: bool = False) -> None:
+        self._end = end
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        now = datetime.now(UTC).astimezone()
+        days = {"today": now.date(), "yesterday": now.date() - timedelta(days=1)}
+        try:
+            if match := _AGO.fullmatch(text):
+                return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+            if text in days or _DAY.fullmatch(text):
+                day = days.get(text) or datetime.fromisoformat(text).date()
+                return datetime.combine(day + timedelta(days=self._end), time()).astimezone()
+            return datetime.fromisoformat(text).astimezone()
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{text!r} is no time. Write 2026-11-22, 2026-11-22T14:00, today, yesterday, or 30m, 12h, 7d for so "
+                "long ago.",
+                param,
+                ctx,
+            )
+
+
+class Size(click.ParamType):  # type: ignore[type-arg] # older clicks have no argument
+    """Bytes: ``1500000``, ``500MB``, ``10GiB``; ``10G`` is ``10GiB``, as BigQuery bills."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no size. Write bytes, or a number with a unit: 500MB, 10GiB, 1TiB.", param, ctx)
+        number, unit, binary = match.groups()
+        decimal = not binary and str(value).strip().lower().endswith("b")
+        base = 1000 if decimal else 1024
+        return int(float(number) * base ** " kmgtp".index(unit.lower() or " ")) if unit else int(float(number))
