@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from hoop_mitm.config.model import Upstream
+from hoop_mitm.config.model import Upstream, split_host_port
 
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, seconds between two bytes."""
@@ -40,8 +40,8 @@ class _Adapter(HTTPAdapter):
         host_params, pool_kwargs = pools
         if override := self._hosts.get(host_params["host"]):
             pool_kwargs["server_hostname"] = pool_kwargs["assert_hostname"] = host_params["host"]
-            host, _, port = override.rpartition(":")
-            host_params |= {"host": host.strip("[]"), "port": int(port)}
+            host, port = split_host_port(override)
+            host_params |= {"host": host, "port": port}
         return host_params, pool_kwargs
 
 

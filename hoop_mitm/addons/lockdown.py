@@ -1,13 +1,12 @@
 """Options that would undo a promise are locked, at start and on every change."""
 
-import ipaddress
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from mitmproxy import ctx, exceptions
 
 from hoop_mitm.addons.failsafe import Addon
-from hoop_mitm.config import Config
+from hoop_mitm.config import Config, is_loopback
 
 FREE = frozenset(
     {
@@ -89,11 +88,11 @@ class Lockdown(Addon):
             self._check(name, at_start=True)
         # Our own entry point has no dumper, and so none of its options.
         needs = {name: value for name, value in self._required.items() if name in ctx.options}
-        host, _, port = self._config.gateway.listen.rpartition(":")
+        host, port = self._config.gateway.address
         if not ctx.options.listen_host:
-            needs["listen_host"] = host.strip("[]")
+            needs["listen_host"] = host
         if ctx.options.listen_port is None:
-            needs["listen_port"] = int(port)
+            needs["listen_port"] = port
         self._check_listen(needs.get("listen_host", ctx.options.listen_host))
         ctx.options.update(**needs)
 
@@ -135,12 +134,3 @@ class Lockdown(Addon):
 def list_of(value: Any) -> Any:
     """Sequences compare by their members: mitmproxy keeps some as lists and some as tuples."""
     return list(value) if isinstance(value, list | tuple) else value
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

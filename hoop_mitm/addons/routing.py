@@ -13,11 +13,12 @@ from mitmproxy.net.server_spec import parse as parse_server_spec
 from mitmproxy.proxy import layer, layers
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from hoop_mitm.addons.lockdown import is_loopback, split_proxy
+from hoop_mitm.addons.lockdown import split_proxy
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
 from hoop_mitm.bigquery import TOKEN_HOSTS, is_bigquery_host
+from hoop_mitm.config import is_loopback, split_host_port
 from hoop_mitm.errors import Denied
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,10 @@ class Routing(Stage):
         self.routes: WeakKeyDictionary[connection.Client, tuple[Route, tuple[str, int]]] = WeakKeyDictionary()
         self.cleared: WeakSet[connection.Server] = WeakSet()
         gateway = services.config.gateway
-        self._overrides = {host: _address(target) for host, target in gateway.upstream.hosts.items()}
-        self._proxy = parse_server_spec(split_proxy(gateway.upstream.proxy)[0], "http")[1] if gateway.upstream.proxy else None
+        self._overrides = {host: split_host_port(target) for host, target in gateway.upstream.hosts.items()}
+        self._proxy = (
+            parse_server_spec(split_proxy(gateway.upstream.proxy)[0], "http")[1] if gateway.upstream.proxy else None
+        )
 
     def upstream_of(self, host: str) -> tuple[str, int]:
         """Where a listed host is really reached."""
@@ -165,11 +168,6 @@ def is_ours(host: str) -> bool:
 def _host_of(request: http.Request) -> str:
     authority = (request.host_header or "").lower()
     return authority.removesuffix(f":{HTTPS}")
-
-
-def _address(target: str) -> tuple[str, int]:
-    host, _, port = target.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _ip(client: connection.Client) -> str:

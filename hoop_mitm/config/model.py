@@ -318,14 +318,6 @@ class Recording(Model):
     directory: Path = Field(default=Path("recordings"), description="journal and archive")
     fold_interval: Duration = timedelta(seconds=1)
 
-    @property
-    def archive(self) -> Path:
-        return self.directory / "hoop.duckdb"
-
-    @property
-    def journal(self) -> Path:
-        return self.directory / "journal"
-
 
 class Config(Model):
     """All of ``hoop.yaml``."""

@@ -109,7 +109,7 @@ def test_two_gateways_do_not_share_a_recording(world: World, tmp_path: Path) -> 
 def test_a_journal_that_cannot_be_written_means_no_service_until_it_can(world: World, tmp_path: Path) -> None:
     with RunningGateway(world, tmp_path) as gateway:
         assert ask(gateway, world).status == 200
-        journal = gateway.config.recording.journal
+        journal = gateway.recordings / "journal"
         shutil.move(journal, tmp_path / "elsewhere")
         journal.touch()
         upstream = len(world.bigquery.requests())
