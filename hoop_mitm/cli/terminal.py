@@ -6,10 +6,9 @@ control and direction characters are made visible, and markup is never interpret
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -19,18 +18,15 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from hoop_mitm.archive import money
+from hoop_mitm.archive import words
 from hoop_mitm.archive.values import plain
 from hoop_mitm.bigquery.rows import Field
 
 _PIPED_WIDTH = 140
 _LONGEST_CELL = 200
-_UNKNOWN = "·"
 
-# C0 but for tab and newline, DEL, C1, and what reorders or hides text (bidirectional controls, zero width, tags).
-_STEERING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
-)
+safe = words.visible
+size, price, took, count = words.size, words.price, words.took, words.count
 
 
 def console() -> Console:
@@ -76,7 +72,7 @@ def print_json_line(value: object) -> None:
 
 def _json(value: object, indent: int | None) -> str:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return _STEERING.sub(lambda match: json.dumps(match[0])[1:-1], text)
+    return words.STEERING.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def hint(*lines: str) -> None:
@@ -85,18 +81,6 @@ def hint(*lines: str) -> None:
     if errors.is_terminal:
         for line in lines:
             errors.print(Text(line, style="dim"))
-
-
-def safe(text: str) -> str:
-    """``text`` with everything that would steer a terminal made visible."""
-    return _STEERING.sub(_visible, text)
-
-
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x20:  # noqa: PLR2004 - C0 have pictures of their own
-        return chr(0x2400 + code)
-    return f"<U+{code:04X}>"
 
 
 def sql(statement: str, *, lines: int | None = None) -> RenderableType:
@@ -148,26 +132,6 @@ def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def size(count: int | None) -> str:
-    """Bytes, in the binary units that BigQuery bills in."""
-    if count is None:
-        return _UNKNOWN
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":  # noqa: PLR2004
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"  # noqa: PLR2004
-        value /= 1024
-    raise AssertionError
-
-
-def price(bytes_billed: int | None) -> str:
-    """An estimate in dollars."""
-    if not bytes_billed:
-        return "$0"
-    amount = money.dollars(bytes_billed)
-    return "< $0.01" if amount < 0.01 else f"≈ ${amount:,.2f}"  # noqa: PLR2004
-
-
 def clock(at: datetime) -> str:
     """Time of day in the reader's own zone."""
     return f"{at.astimezone():%H:%M:%S}"
@@ -182,23 +146,6 @@ def span(start: datetime, end: datetime) -> str:
     first, last = start.astimezone(), end.astimezone()
     until = clock(end) if first.date() == last.date() else day_and_clock(end)
     return f"{day_and_clock(start)} to {until} {last:%Z}"
-
-
-def took(length: timedelta | None) -> str:
-    if length is None:
-        return _UNKNOWN
-    seconds = length.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def indented(what: RenderableType, by: int = 4) -> Padding:

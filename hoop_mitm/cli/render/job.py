@@ -6,26 +6,26 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hoop_mitm.archive import FlowEntry, JobEntry, Result
+from hoop_mitm.archive import FlowEntry, JobEntry, Result, summary
 from hoop_mitm.cli import terminal
 from hoop_mitm.cli.render import flow as flow_render
 
 _STATEMENT_LINES = 12
 
 
+_OUTCOMES = {
+    "denied": Text("DENIED", style="bold red"),
+    "review": Text("REVIEW", style="bold yellow"),
+    "error": Text("ERROR", style="bold red"),
+    "estimate": Text("estimate", style="blue"),
+    "ok": Text("ok", style="green"),
+}
+
+
 def outcome(job: JobEntry) -> Text:
     """One word about how it ended, the same everywhere."""
-    if job.verdict.decision == "deny":
-        return Text("DENIED", style="bold red")
-    if job.verdict.decision == "review":
-        return Text("REVIEW", style="bold yellow")
-    if job.error:
-        return Text("ERROR", style="bold red")
-    if job.dry_run:
-        return Text("estimate", style="blue")
-    if job.state == "DONE":
-        return Text("ok", style="green")
-    return Text(job.state.lower(), style="yellow")
+    known = _OUTCOMES.get(summary.outcome(job))
+    return known.copy() if known else Text(job.state.lower(), style="yellow")
 
 
 def numbers(job: JobEntry) -> Text:
@@ -46,9 +46,8 @@ def numbers(job: JobEntry) -> Text:
 
 def trouble(job: JobEntry) -> Text | None:
     """What was refused or went wrong, in the words that the client got."""
-    if job.verdict.decision != "allow":
-        return Text(f"{terminal.safe(job.verdict.rule)}: {terminal.safe(job.verdict.message)}", style="red")
-    return Text(terminal.safe(job.error), style="red") if job.error else None
+    problem = summary.trouble(job)
+    return Text(terminal.safe(problem), style="red") if problem else None
 
 
 def block(job: JobEntry) -> RenderableType:

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from hoop_mitm.archive import FlowEntry, SessionDetail, SessionEntry
+from hoop_mitm.archive import SessionDetail, SessionEntry, summary
 from hoop_mitm.cli import terminal
 from hoop_mitm.cli.render import flow as flow_render
 from hoop_mitm.cli.render import job as job_render
@@ -86,53 +86,32 @@ def header(session: SessionEntry) -> Panel:
     )
 
 
-_READS_ROWS = ("tabledata.list", "storage.CreateReadSession")
-
-
 def _tables(detail: SessionDetail) -> Table | None:
     """Each table with what read it: an auditor's first question."""
-    reads: dict[str, list[str]] = {}
-    for job in detail.jobs:
-        if job.verdict.decision == "allow" and not job.dry_run:
-            for table in job.referenced_tables:
-                reads.setdefault(str(table), []).append(f"#{job.number}")
-    for flow in detail.flows:
-        if flow.door in _READS_ROWS and flow.job_key is None and flow.state == "complete":
-            for table in flow.tables:
-                reads.setdefault(str(table), []).append(flow.door)
+    reads = summary.tables_read(detail)
     if not reads:
         return None
     grid = Table.grid(padding=(0, 2))
     grid.add_column(overflow="fold")
     grid.add_column(style="dim", overflow="fold")
-    for name, readers in sorted(reads.items()):
-        grid.add_row(Text(terminal.safe(name)), f"by {', '.join(dict.fromkeys(readers))}")
+    for name, readers in reads.items():
+        grid.add_row(Text(terminal.safe(name)), f"by {', '.join(readers)}")
     return grid
 
 
 def _attention(detail: SessionDetail) -> Iterator[Text]:
     """Denials, failures and exchanges whose outcome nobody knows."""
-    for job in detail.jobs:
-        if problem := job_render.trouble(job):
-            what = Text.assemble((f"#{job.number} ", "bold"), job_render.outcome(job), "  ", problem)
-            what.truncate(400, overflow="ellipsis")
-            yield what
-    for flow in detail.flows:
-        if flow.state == "open":
-            yield _line(flow, "was sent, and what came of it is not known")
-        elif flow.job_key is None and flow.verdict.decision == "deny":
-            yield _line(flow, f"denied by {flow.verdict.rule}: {flow.verdict.message}")
-        elif flow.state in ("failed", "truncated"):
-            yield _line(flow, f"{flow.state}: {flow.error or ''}")
-    for event in detail.events:
-        if event.type.endswith(".refused"):
-            yield Text(f"{terminal.clock(event.at)} {event.type}: {terminal.safe(event.message)}", style="red")
-
-
-def _line(flow: FlowEntry, what: str) -> Text:
-    return Text(
-        f"{terminal.clock(flow.started_at)} {terminal.safe(flow_render.name(flow))} {terminal.safe(what)}", style="red"
-    )
+    for concern in summary.concerns(detail):
+        words = Text(terminal.safe(concern.message), style="red")
+        if concern.job is not None:
+            words = Text.assemble((f"#{concern.job.number} ", "bold"), job_render.outcome(concern.job), "  ", words)
+            words.truncate(400, overflow="ellipsis")
+        elif concern.flow is not None:
+            name = terminal.safe(flow_render.name(concern.flow))
+            words = Text(f"{terminal.clock(concern.flow.started_at)} {name} ", style="red").append_text(words)
+        elif concern.event is not None:
+            words = Text(f"{terminal.clock(concern.event.at)} ", style="red").append_text(words)
+        yield words
 
 
 def _calls(detail: SessionDetail) -> str:
