@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hoop_mitm.devkit.gateway_process import free_port
+from hoop_mitm.devkit.google import ServiceAccount
 
 
 def proxy(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -59,6 +60,12 @@ identity: {issuers: [{issuer: "https://login.acme.example", audiences: [hoop-mit
 connections: [{name: acme, projects: [acme], credential: {type: service_account, key_file: key.json}}]
 gateway: {listen: "127.0.0.1:%d"}
 """
+
+
+@pytest.fixture(autouse=True)
+def key(tmp_path: Path) -> None:
+    """A service account's key, as CONFIG names it."""
+    ServiceAccount.create("gateway", "acme").write_key_file(tmp_path / "key.json", "acme")
 
 
 @pytest.fixture

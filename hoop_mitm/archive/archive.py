@@ -1,7 +1,7 @@
 """The open archive: its sessions, and what happened in each."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,7 +29,14 @@ _IDS_BY_REFERENCE = """
     ORDER BY started_at DESC, id DESC
 """
 
-_EXCHANGE = "SELECT request_headers, response_headers, request_body, response_body FROM flows WHERE id = ?"
+_EXCHANGES = """
+    SELECT id, request_headers, response_headers, request_body, response_body
+    FROM flows
+    WHERE id IN (SELECT unnest(?))
+"""
+
+# Bodies are looked up together, since each look-up goes through all hashes; but not more of them than this.
+_FLOWS_AT_ONCE, _BYTES_AT_ONCE = 200, 8 * 2**20
 
 
 class Archive:
@@ -125,14 +132,23 @@ class Archive:
 
     def exchange(self, flow: FlowEntry) -> Exchange:
         """What went over the wire for ``flow``, decoded and redacted."""
-        request_headers, response_headers, request, response = self._database.all(_EXCHANGE, [flow.id])[0]
-        return Exchange(
-            flow,
-            bodies.headers(request_headers),
-            bodies.headers(response_headers),
-            bodies.read(self._database, request),
-            bodies.read(self._database, response),
-        )
+        return next(self.exchanges([flow]))
+
+    def exchanges(self, flows: Iterable[FlowEntry]) -> Iterator[Exchange]:
+        """What went over the wire for each of ``flows``, in their order; a few bodies at a time are held in memory."""
+        for some in _by_size(flows):
+            rows = {row[0]: row[1:] for row in self._database.all(_EXCHANGES, [[flow.id for flow in some]])}
+            wanted = {digest for row in rows.values() for digest in row[2:] if digest is not None}
+            read = bodies.read_all(self._database, list(wanted))
+            for flow in some:
+                request_headers, response_headers, request, response = rows[flow.id]
+                yield Exchange(
+                    flow,
+                    bodies.headers(request_headers),
+                    bodies.headers(response_headers),
+                    read.get(request),
+                    read.get(response),
+                )
 
     def _session(self, id: str) -> SessionEntry:  # noqa: A002
         return stored.sessions(self._database, [id])[0]
@@ -157,6 +173,19 @@ class Archive:
             f"No session in {self.path} has the id, the beginning of an id, or the name {reference!r}. "
             "`hoop-mitm sessions` lists them."
         )
+
+
+def _by_size(flows: Iterable[FlowEntry]) -> Iterator[list[FlowEntry]]:
+    some: list[FlowEntry] = []
+    size = 0
+    for flow in flows:
+        size += flow.request_size + flow.response_size
+        if some and (len(some) == _FLOWS_AT_ONCE or size > _BYTES_AT_ONCE):
+            yield some
+            some, size = [], flow.request_size + flow.response_size
+        some.append(flow)
+    if some:
+        yield some
 
 
 def _shared(one: str, other: str) -> int:

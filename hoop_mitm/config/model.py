@@ -108,8 +108,8 @@ class Model(BaseModel):
 class Claims(Model):
     """Which claims of a token say what. A dotted name reaches into objects (``realm_access.roles``)."""
 
-    email: Text = "email"
-    groups: Text = "groups"
+    email: Text = Field(default="email", description="claim with the e-mail address")
+    groups: Text = Field(default="groups", description="claim with the list of groups")
 
 
 #: Issuers that mint tokens for anyone on earth, with the claims that tie a token to one tenant. Without one of
@@ -144,12 +144,12 @@ class Issuer(Model):
         description="the `iss` of its tokens; `/.well-known/openid-configuration` is read below it"
     )
     audiences: tuple[Text, ...] = Field(min_length=1, description="accepted `aud` values, usually the client id")
-    kind: Literal["user", "machine"] = "user"
+    kind: Literal["user", "machine"] = Field(default="user", description="whether it signs in people or workloads")
     authorized_parties: tuple[Text, ...] = Field(default=(), description="accepted `azp` values besides the audiences")
     algorithms: tuple[
         Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"], ...
-    ] = Field(default=("RS256", "ES256"), min_length=1)
-    claims: Claims = Claims()
+    ] = Field(default=("RS256", "ES256"), min_length=1, description="accepted signature algorithms")
+    claims: Claims = Field(default=Claims(), description="the names of the claims that are read")
     require: dict[Text, AcceptedValues] = Field(
         default_factory=dict, description="claims a token must carry, with the accepted values (`hd: acme.com`)"
     )
@@ -157,7 +157,7 @@ class Issuer(Model):
         default_factory=dict, description="groups by e-mail, for issuers without a groups claim"
     )
     ca: Path | None = Field(default=None, description="PEM bundle to verify this issuer's TLS with")
-    leeway: Duration = timedelta(seconds=60)
+    leeway: Duration = Field(default=timedelta(seconds=60), description="by how much clocks may differ; 5m at most")
     max_lifetime: Duration = Field(default=timedelta(days=1), description="longest `exp - iat` accepted")
     max_outage: Duration = Field(
         default=timedelta(hours=12), description="how long known keys are trusted while the issuer cannot be reached"
@@ -184,15 +184,20 @@ class Issuer(Model):
 class SessionTokens(Model):
     """The gateway's own tokens, which clients trade their OIDC token for."""
 
-    lifetime: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=1))
+    lifetime: Duration = Field(
+        default=timedelta(hours=1),
+        gt=timedelta(0),
+        le=timedelta(days=1),
+        description="how long a session token lives; clients renew it by themselves",
+    )
     name: Text = Field(
         default="hoop-mitm", description="`iss` and `aud` of the tokens; instances that share keys share it"
     )
 
 
 class Identity(Model):
-    issuers: tuple[Issuer, ...] = Field(min_length=1)
-    session_tokens: SessionTokens = SessionTokens()
+    issuers: tuple[Issuer, ...] = Field(min_length=1, description="who signs people and workloads in")
+    session_tokens: SessionTokens = Field(default=SessionTokens(), description="the gateway's own tokens")
     session_idle: Duration = Field(
         default=timedelta(minutes=30), gt=timedelta(0), description="a gap without requests that ends a session"
     )
@@ -216,7 +221,7 @@ class Identity(Model):
 
 class ServiceAccountKey(Model):
     type: Literal["service_account"]
-    key_file: Path
+    key_file: Path = Field(description="JSON key of a service account, as Google's console gives it")
 
 
 class ApplicationDefault(Model):
@@ -227,15 +232,15 @@ class Impersonation(Model):
     """A service account that the gateway's own identity may impersonate."""
 
     type: Literal["impersonation"]
-    service_account: str
-    source: Annotated[ServiceAccountKey | ApplicationDefault, Field(discriminator="type")] = ApplicationDefault(
-        type="adc"
+    service_account: str = Field(description="e-mail address of the account that is impersonated")
+    source: Annotated[ServiceAccountKey | ApplicationDefault, Field(discriminator="type")] = Field(
+        default=ApplicationDefault(type="adc"), description="the gateway's own identity: `service_account` or `adc`"
     )
     groups: dict[str, str] = Field(
         default_factory=dict,
         description="another service account for members of a group; the first group listed here wins",
     )
-    lifetime: Duration = timedelta(hours=1)
+    lifetime: Duration = Field(default=timedelta(hours=1), description="of Google's tokens")
 
 
 class Federation(Model):
@@ -256,12 +261,14 @@ type CredentialConfig = Annotated[
 class Connection(Model):
     """A named BigQuery target."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="what it is called in recordings and tokens")
     projects: tuple[Annotated[str, Field(pattern=r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]*$")], ...] = Field(
         min_length=1, description="ids of the Google Cloud projects that requests may name"
     )
-    credential: CredentialConfig
-    recording: Literal["full", "statements", "metadata", "off"] = "full"
+    credential: CredentialConfig = Field(description="how the gateway reaches Google for it")
+    recording: Literal["full", "statements", "metadata", "off"] = Field(
+        default="full", description="how much is recorded of what goes through it"
+    )
     groups: tuple[Text, ...] = Field(default=(), description="groups that may use it; empty: every known principal")
 
 
@@ -294,9 +301,11 @@ class Gateway(Model):
         description="what happens to hosts that are not Google's; beyond loopback only `refuse` is allowed",
     )
     tunnel_hosts: tuple[Text, ...] = Field(
-        default=(), description="hosts (`*.example.com`) tunnelled untouched although others are refused"
+        default=(),
+        description="hosts (`*.example.com`) tunnelled untouched although others are refused; one that is named in full "
+        "may also lead to a private address",
     )
-    upstream: Upstream = Upstream()
+    upstream: Upstream = Field(default=Upstream(), description="how the gateway reaches Google")
     max_request_body: int = Field(default=20 * 2**20, gt=0, description="bytes; a JSON request above it is refused")
 
     @property
@@ -316,7 +325,9 @@ class Gateway(Model):
 
 class Recording(Model):
     directory: Path = Field(default=Path("recordings"), description="journal and archive")
-    fold_interval: Duration = timedelta(seconds=1)
+    fold_interval: Duration = Field(
+        default=timedelta(seconds=1), description="how often the journal is folded into the archive"
+    )
 
 
 class Config(Model):

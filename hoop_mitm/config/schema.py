@@ -28,7 +28,7 @@ def description(location: Sequence[int | str]) -> str:
 
 def tags(location: Sequence[int | str]) -> tuple[str, ...]:
     """The values of ``type`` that choose between the alternatives at ``location``."""
-    return tuple(tag for model in _descend(location)[0] if (tag := _tag(model)))
+    return tuple(found for model in _descend(location)[0] if (found := tag(model)))
 
 
 def written(location: Sequence[int | str]) -> str:
@@ -78,7 +78,7 @@ def _step(here: list[typing.Any], part: int | str) -> tuple[list[typing.Any], Fi
 
 def _tagged(here: list[typing.Any], part: int | str) -> list[typing.Any]:
     """The alternative of a union that ``part`` chooses; nothing where there is no choice."""
-    return [model for model in here if _tag(model) == part] if len(here) > 1 else []
+    return [model for model in here if tag(model) == part] if len(here) > 1 else []
 
 
 def _alternatives(annotation: typing.Any) -> Iterator[typing.Any]:
@@ -99,7 +99,8 @@ def _is_model(candidate: typing.Any) -> typing.TypeGuard[type[BaseModel]]:
     return isinstance(candidate, type) and issubclass(candidate, BaseModel)
 
 
-def _tag(model: typing.Any) -> str | None:
+def tag(model: typing.Any) -> str | None:
+    """The value of ``type`` that chooses this alternative of a union; ``None`` where there is no choice."""
     if not _is_model(model) or "type" not in model.model_fields:
         return None
     values = typing.get_args(model.model_fields["type"].annotation)

@@ -99,7 +99,9 @@ class _Brotli:
             while piece:
                 yield piece
                 piece = (
-                    b"" if self._stream.can_accept_more_data() else self._stream.process(b"", output_buffer_limit=_PIECE)
+                    b""
+                    if self._stream.can_accept_more_data()
+                    else self._stream.process(b"", output_buffer_limit=_PIECE)
                 )
         except self._error as error:
             raise NotEncodedError(str(error)) from error

@@ -206,7 +206,9 @@ def claims_in(path: Path) -> list[Claim]:
         # A gateway that died while it began a segment leaves one without tables.
         if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'owners'").fetchone():
             return []
-        rows = connection.execute("SELECT kind, resource, principal, connection, at FROM owners ORDER BY rowid").fetchall()
+        rows = connection.execute(
+            "SELECT kind, resource, principal, connection, at FROM owners ORDER BY rowid"
+        ).fetchall()
     return [Claim(Resource(kind, name), Owner(principal, target), at) for kind, name, principal, target, at in rows]
 
 

@@ -1,17 +1,17 @@
 """Where things lie in a recordings directory, who holds it, and its journal's identity.
 
-    recordings/
-      hoop.duckdb            the archive
-      journal/
-        lock                 held by the gateway that records here
-        fold.lock            held by whoever folds
-        identity             the journal's id and the key of its bodies' hashes
-        000….sqlite          segments: append-only, named by their first record, removed once folded
-        bodies/              bodies of streamed messages, ready to be folded
-        spool/               bodies of messages that still stream
-        owners.sqlite        who owns what at Google, from segments that are gone
-        folded               the last record that is in the archive: a hint, the archive itself knows better
-        fold.log             what the fold had to say
+recordings/
+  hoop.duckdb            the archive
+  journal/
+    lock                 held by the gateway that records here
+    fold.lock            held by whoever folds
+    identity             the journal's id and the key of its bodies' hashes
+    000….sqlite          segments: append-only, named by their first record, removed once folded
+    bodies/              bodies of streamed messages, ready to be folded
+    spool/               bodies of messages that still stream
+    owners.sqlite        who owns what at Google, from segments that are gone
+    folded               the last record that is in the archive: a hint, the archive itself knows better
+    fold.log             what the fold had to say
 """
 
 import contextlib
@@ -92,9 +92,7 @@ class Layout:
 
     def segments(self) -> list[tuple[int, Path]]:
         """Every segment with the number of its first record, oldest first."""
-        return sorted(
-            (int(path.stem), path) for path in self.journal.glob("*.sqlite") if path.stem.isdecimal()
-        )
+        return sorted((int(path.stem), path) for path in self.journal.glob("*.sqlite") if path.stem.isdecimal())
 
     def make(self) -> None:
         """Make the directories, readable by this user only.

@@ -72,7 +72,12 @@ class Pressing:
     """Turns a spool into a file of frames while it still grows, so that little is left to do at its end."""
 
     def __init__(
-        self, layout: Layout, spool: str, target: str, make: Callable[[Sequence[str]], Press], codings: Sequence[str] = ()
+        self,
+        layout: Layout,
+        spool: str,
+        target: str,
+        make: Callable[[Sequence[str]], Press],
+        codings: Sequence[str] = (),
     ) -> None:
         self._source = layout.spool / spool
         self._target = layout.bodies / target

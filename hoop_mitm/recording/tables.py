@@ -77,9 +77,7 @@ class Batch:
         if not ids:
             return
         stored = {flow["id"]: flow for flow in archive.rows_among(_FLOWS_BY_ID, ids)}
-        changed = {
-            id_: flow for id_, flow in fresh.items() if flow["state"] != "open" or _is_open(stored.get(id_))
-        }
+        changed = {id_: flow for id_, flow in fresh.items() if flow["state"] != "open" or _is_open(stored.get(id_))}
         for row in salvaged:
             flow = changed.get(row.note["flow_id"]) or stored.get(row.note["flow_id"])
             if flow is None:
@@ -123,7 +121,9 @@ class Batch:
         events = {row.note["id"]: _event(row) for row in self._rows if row.kind == "event"}
         for row in self._rows:
             if row.kind == "unreadable":
-                self._damaged.append(_own_event("recording.damaged", f"Record {row.seq} of the journal cannot be read."))
+                self._damaged.append(
+                    _own_event("recording.damaged", f"Record {row.seq} of the journal cannot be read.")
+                )
         known = {row["id"] for row in archive.rows_among(_KNOWN_EVENTS, list(events))} if events else set()
         archive.insert("events", [*(event for id_, event in events.items() if id_ not in known), *self._damaged])
 

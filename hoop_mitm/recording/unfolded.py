@@ -200,7 +200,7 @@ def _is_sound(kind: str, note: object) -> bool:
     match kind, note:
         case "flow", {"id": str(), "state": str(), "request": {"body": _}, "response": {"body": _}}:
             return True
-        case ("event" | "session"), {"id": str()}:
+        case (("event" | "session"), {"id": str()}):
             return True
         case "salvage", {"flow_id": str(), "side": "request" | "response", "body": _}:
             return True

@@ -47,7 +47,9 @@ def test_what_is_not_encoded_is_told_apart(name: str) -> None:
         list(chain.feed(b'{"kind": "bigquery#job"}'))
 
 
-@pytest.mark.parametrize("bomb", [gzip.compress(bytes(2**26)), brotli.compress(bytes(2**26)), zstandard.compress(bytes(2**26))])
+@pytest.mark.parametrize(
+    "bomb", [gzip.compress(bytes(2**26)), brotli.compress(bytes(2**26)), zstandard.compress(bytes(2**26))]
+)
 @pytest.mark.parametrize("name", ["gzip", "br", "zstd"])
 def test_a_bomb_comes_out_in_pieces(name: str, bomb: bytes) -> None:
     chain = decoder([name])

@@ -77,9 +77,7 @@ def test_a_record_stays_a_record_whatever_is_taken_out_of_it() -> None:
     assert found["error"].endswith("\never-a-secret")
 
 
-@pytest.mark.parametrize(
-    ("level", "kept"), [("full", True), ("statements", True), ("metadata", False), ("off", False)]
-)
+@pytest.mark.parametrize(("level", "kept"), [("full", True), ("statements", True), ("metadata", False), ("off", False)])
 def test_a_statement_is_kept_only_at_the_levels_that_say_so(level: str, *, kept: bool) -> None:
     found = encoded(flow(statement="SELECT salary", executed_statement="SELECT NULL", level=level))
     assert (found["operation"]["statement"] == "SELECT salary") is kept

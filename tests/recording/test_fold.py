@@ -117,7 +117,10 @@ def test_the_intents_of_a_dead_gateway_say_that_nobody_knows(tmp_path: Path, gat
     gateway.write(intent(id="a"), flow(id="b"))
     gateway.die()
     fold_once(tmp_path)
-    assert ask(tmp_path, "SELECT id, state, error FROM flows ORDER BY id") == [("a", "open", LOST), ("b", "complete", None)]
+    assert ask(tmp_path, "SELECT id, state, error FROM flows ORDER BY id") == [
+        ("a", "open", LOST),
+        ("b", "complete", None),
+    ]
 
 
 def test_a_new_gateway_gives_up_the_intents_of_the_one_before_but_not_its_own(tmp_path: Path, gateway: Gateway) -> None:
@@ -157,7 +160,9 @@ def test_a_clock_that_goes_backwards_changes_neither_order_nor_number(tmp_path: 
     from datetime import timedelta
 
     late = flow(id="b")
-    early = flow(id="a", started_at=late.started_at - timedelta(days=400), ended_at=late.started_at - timedelta(days=401))
+    early = flow(
+        id="a", started_at=late.started_at - timedelta(days=400), ended_at=late.started_at - timedelta(days=401)
+    )
     gateway.write(late)
     gateway.write(early)
     fold_once(tmp_path)
@@ -183,7 +188,10 @@ def bad_entries() -> Sequence[Entry]:
         Entry("flow", b"{no json"),
         Entry("flow", b"{}"),
         Entry("flow", good.replace(b'"status":200', b'"status":99999999')),
-        Entry("flow", good.replace(b'"session":{', b'"session":{"id":7,"x":{').replace(b'"operation"', b'},"operation"', 1)),
+        Entry(
+            "flow",
+            good.replace(b'"session":{', b'"session":{"id":7,"x":{').replace(b'"operation"', b'},"operation"', 1),
+        ),
         Entry("event", b'{"id": null}'),
         Entry("salvage", b"[]"),
     ]

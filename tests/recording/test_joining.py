@@ -172,13 +172,20 @@ def test_a_denied_statement_is_a_job_without_an_id(gateway: Gateway) -> None:
 
 def test_a_denied_poll_is_no_job_and_changes_none(gateway: Gateway) -> None:
     gateway.fold(insert())
-    foreign = {"state": "refused", "status": 403, "verdict": Verdict("deny", "ownership", "Not yours."), "session": session()}
+    foreign = {
+        "state": "refused",
+        "status": 403,
+        "verdict": Verdict("deny", "ownership", "Not yours."),
+        "session": session(),
+    }
     gateway.fold(replace(results(), **foreign))
     assert ask(gateway.layout.directory, "SELECT key, decision, error FROM jobs") == [("acme:job1", "allow", None)]
 
 
 def test_a_refusal_without_an_identity_is_no_job(gateway: Gateway) -> None:
-    gateway.fold(replace(insert(), session=None, state="refused", status=403, verdict=Verdict("deny", "identity", "Who?")))
+    gateway.fold(
+        replace(insert(), session=None, state="refused", status=403, verdict=Verdict("deny", "identity", "Who?"))
+    )
     assert ask(gateway.layout.directory, "SELECT count(*) FROM jobs") == [(0,)]
     assert ask(gateway.layout.directory, "SELECT state, job_key FROM flows") == [("refused", None)]
 
@@ -199,7 +206,9 @@ def test_a_dry_run_is_a_row_of_its_own_that_costs_nothing(gateway: Gateway) -> N
 
 
 def test_a_statement_that_bigquery_refuses_failed_with_bigquerys_words(gateway: Gateway) -> None:
-    answer = {"error": {"code": 400, "message": "Syntax error: Unexpected identifier", "errors": [{"reason": "invalidQuery"}]}}
+    answer = {
+        "error": {"code": 400, "message": "Syntax error: Unexpected identifier", "errors": [{"reason": "invalidQuery"}]}
+    }
     bad = flow(QUERY, {"query": "SELEC"}, answer, statement="SELEC", status=400)
     gateway.fold(bad)
     job = ask_one(gateway.layout.directory, "SELECT key, state, error FROM jobs")
@@ -208,7 +217,15 @@ def test_a_statement_that_bigquery_refuses_failed_with_bigquerys_words(gateway: 
 
 def test_a_statement_without_an_answer_is_unknown_and_says_why(gateway: Gateway) -> None:
     gateway.fold(
-        flow(QUERY, {"query": STATEMENT}, None, statement=STATEMENT, state="failed", status=502, error="Connection reset.")
+        flow(
+            QUERY,
+            {"query": STATEMENT},
+            None,
+            statement=STATEMENT,
+            state="failed",
+            status=502,
+            error="Connection reset.",
+        )
     )
     job = ask_one(gateway.layout.directory, "SELECT state, error, statement FROM jobs")
     assert job == {"state": "UNKNOWN", "error": "Connection reset.", "statement": STATEMENT}

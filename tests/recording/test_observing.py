@@ -11,7 +11,9 @@ REQUEST = {"query": "SELECT 1", "defaultDataset": {"datasetId": "shop", "project
 ANSWER = {"jobComplete": True, "jobReference": {"projectId": "acme", "jobId": "j"}, "totalRows": "1"}
 
 
-def observed(door: str = "jobs.query", state: str = "complete", request: object = REQUEST, answer: object = ANSWER) -> Observation:
+def observed(
+    door: str = "jobs.query", state: str = "complete", request: object = REQUEST, answer: object = ANSWER
+) -> Observation:
     bodies = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in (request, answer)]
     return observe(door, state, f"{BASE}/queries", 200, request=bodies[0], response=bodies[1])
 
@@ -35,7 +37,9 @@ def test_other_doors_tell_nothing_of_jobs(door: str) -> None:
     assert observed(door) == Observation()
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"{", b"[]", b"null", b'{"jobReference": 7}', b'{"defaultDataset": []}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff\xfe", b"{", b"[]", b"null", b'{"jobReference": 7}', b'{"defaultDataset": []}']
+)
 def test_nonsense_is_no_error(body: bytes) -> None:
     observed(request=body, answer=body)
     observed("storage.CreateReadSession", request=body, answer=body)

@@ -13,9 +13,16 @@ import pytest
 from hoop_mitm.recording.redaction import REDACTED, Redactor
 
 TOKEN = "ya29.a0" + base64.urlsafe_b64encode(os.urandom(60)).decode()
-JWT = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"RS256"}', os.urandom(150), os.urandom(256)))
+JWT = ".".join(
+    base64.urlsafe_b64encode(part).decode().rstrip("=")
+    for part in (b'{"alg":"RS256"}', os.urandom(150), os.urandom(256))
+)
 ODD = 'p@ss/word+"quoted" <é&=>\'' + base64.b64encode(os.urandom(12)).decode() + "=="
-PEM = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(base64.b64encode(os.urandom(48)).decode() for _ in range(20)) + "\n-----END PRIVATE KEY-----\n"
+PEM = (
+    "-----BEGIN PRIVATE KEY-----\n"
+    + "\n".join(base64.b64encode(os.urandom(48)).decode() for _ in range(20))
+    + "\n-----END PRIVATE KEY-----\n"
+)
 
 
 def gson(text: str) -> str:
@@ -28,7 +35,9 @@ def gson(text: str) -> str:
 SPELLINGS = {
     "as it is": lambda secret: secret.encode(),
     "percent-encoded": lambda secret: quote(secret, safe="").encode(),
-    "percent-encoded in lower case": lambda secret: re.sub("%..", lambda m: m[0].lower(), quote(secret, safe="")).encode(),
+    "percent-encoded in lower case": lambda secret: re.sub(
+        "%..", lambda m: m[0].lower(), quote(secret, safe="")
+    ).encode(),
     "as a form": lambda secret: quote_plus(secret).encode(),
     "in JSON": lambda secret: json.dumps({"x": secret}).encode(),
     "in JSON, not only ASCII": lambda secret: json.dumps({"x": secret}, ensure_ascii=False).encode(),
@@ -194,7 +203,9 @@ def test_a_token_begins_where_a_word_does_or_after_an_escape(before: str) -> Non
     assert JWT[-40:] not in Redactor().text(before + JWT)
 
 
-@pytest.mark.parametrize("piece", [b"eyJ", b"eyJhbGciOi.", b"eyJhbGciOi.eyJhbGciOi", b"ya29.", b"-----BEGIN PRIVATE KEY-----", b"\\neyJ"])
+@pytest.mark.parametrize(
+    "piece", [b"eyJ", b"eyJhbGciOi.", b"eyJhbGciOi.eyJhbGciOi", b"ya29.", b"-----BEGIN PRIVATE KEY-----", b"\\neyJ"]
+)
 def test_a_body_made_to_be_slow_is_not(piece: bytes) -> None:
     body = piece * (2**21 // len(piece))
     began = time.monotonic()

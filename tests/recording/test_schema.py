@@ -24,7 +24,9 @@ def test_every_table_view_and_column_has_a_comment() -> None:
     for kind in ("tables", "views"):
         bare = f"SELECT {kind[:-1]}_name FROM duckdb_{kind}() WHERE NOT internal AND coalesce(comment, '') = ''"
         assert archive.execute(bare).fetchall() == []
-    bare_columns = "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND coalesce(comment, '') = ''"
+    bare_columns = (
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND coalesce(comment, '') = ''"
+    )
     assert archive.execute(bare_columns).fetchall() == []
 
 
@@ -46,7 +48,12 @@ BOB = Principal("https://issuer.example", "bob", None, (), "machine")
 
 def query(statement: str, number: int, **changes: object):
     reference = {"projectId": "acme", "jobId": f"job{number}", "location": "EU"}
-    answer = {"jobComplete": True, "jobReference": reference, "totalBytesProcessed": "1000", "totalBytesBilled": str(2**40)}
+    answer = {
+        "jobComplete": True,
+        "jobReference": reference,
+        "totalBytesProcessed": "1000",
+        "totalBytesBilled": str(2**40),
+    }
     return flow(request={"query": statement}, response=answer, statement=statement, **changes)
 
 
@@ -61,7 +68,10 @@ def test_who_read_which_table_on_which_day(gateway: Gateway) -> None:
         query("SELECT * FROM shop.denied", 4, state="refused", status=403, verdict=Verdict("deny", "rule", "No.")),
     )
     today = now().date()
-    rows = ask(gateway.layout.directory, 'SELECT "day", principal, dataset, "table", reads FROM table_reads_by_day ORDER BY ALL')
+    rows = ask(
+        gateway.layout.directory,
+        'SELECT "day", principal, dataset, "table", reads FROM table_reads_by_day ORDER BY ALL',
+    )
     assert rows == [
         (today, "alice@acme.example", "shop", "customers", 1),
         (today, "alice@acme.example", "shop", "orders", 2),
@@ -72,14 +82,18 @@ def test_who_read_which_table_on_which_day(gateway: Gateway) -> None:
 
 def test_what_each_principal_cost_per_day(gateway: Gateway) -> None:
     gateway.fold(query("SELECT 1", 1), query("SELECT 2", 2), query("SELECT 3", 3, session=session(principal=BOB)))
-    rows = ask(gateway.layout.directory, 'SELECT "day", principal, jobs, bytes_billed, usd FROM cost_by_day ORDER BY principal')
+    rows = ask(
+        gateway.layout.directory, 'SELECT "day", principal, jobs, bytes_billed, usd FROM cost_by_day ORDER BY principal'
+    )
     today = now().date()
     assert rows == [(today, "alice@acme.example", 2, 2**41, 12.5), (today, "bob", 1, 2**40, 6.25)]
     assert isinstance(rows[0][0], date)
 
 
 def test_what_was_denied(gateway: Gateway) -> None:
-    refused = query("DROP TABLE shop.orders", 1, state="refused", status=403, verdict=Verdict("deny", "read-only", "No."))
+    refused = query(
+        "DROP TABLE shop.orders", 1, state="refused", status=403, verdict=Verdict("deny", "read-only", "No.")
+    )
     gateway.fold(refused, event(), event("gateway.started"), event(flow_id=refused.id))
     rows = ask(gateway.layout.directory, "SELECT principal, rule, message, statement FROM denials ORDER BY rule")
     assert rows == [
@@ -90,7 +104,10 @@ def test_what_was_denied(gateway: Gateway) -> None:
 
 def test_sessions_at_a_glance(gateway: Gateway) -> None:
     gateway.fold(
-        query("SELECT 1", 1), flow(url=f"{BASE}/datasets", state="refused", status=403, verdict=Verdict("deny", "r", "No."))
+        query("SELECT 1", 1),
+        flow(url=f"{BASE}/datasets", state="refused", status=403, verdict=Verdict("deny", "r", "No.")),
     )
-    rows = ask(gateway.layout.directory, "SELECT id, principal, flows, jobs, denied, bytes_processed FROM session_overview")
+    rows = ask(
+        gateway.layout.directory, "SELECT id, principal, flows, jobs, denied, bytes_processed FROM session_overview"
+    )
     assert rows == [(SESSION.id, "alice@acme.example", 2, 1, 1, 1000)]

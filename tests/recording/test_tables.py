@@ -71,7 +71,12 @@ def test_both_sides_of_a_broken_stream_are_salvaged(gateway: Gateway) -> None:
     gateway.journal.append([Entry("start", b"{}"), salvage("a"), salvage("a", "request")])
     gateway.fold()
     found = ask_one(gateway.layout.directory, "SELECT state, error, request_body, response_size, ended_at FROM flows")
-    assert (found["state"], found["error"], found["request_body"], found["response_size"]) == ("truncated", BROKEN, bytes(32), 5)
+    assert (found["state"], found["error"], found["request_body"], found["response_size"]) == (
+        "truncated",
+        BROKEN,
+        bytes(32),
+        5,
+    )
     assert found["ended_at"] == START + timedelta(seconds=3)
 
 

@@ -55,7 +55,9 @@ def test_segments_go_when_all_of_them_is_folded_but_never_the_newest(
     seqs(unfolded, 0)
     unfolded.trim(folded_to, held)
     assert [first for first, _ in layout.segments()] == left
-    assert not [path for path in layout.journal.iterdir() if path.name.startswith("0") and int(path.name[:16]) not in left]
+    assert not [
+        path for path in layout.journal.iterdir() if path.name.startswith("0") and int(path.name[:16]) not in left
+    ]
 
 
 def test_claims_outlive_their_segments(layout: Layout) -> None:

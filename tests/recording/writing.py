@@ -1,8 +1,8 @@
 """A process that records, to be killed. Each line that it prints was acknowledged.
 
-    python -m tests.recording.writing DIRECTORY flows       flows from eight clients, for ever
-    python -m tests.recording.writing DIRECTORY intent      one intent, then it waits
-    python -m tests.recording.writing DIRECTORY stream      one intent and half of its streamed answer, then it waits
+python -m tests.recording.writing DIRECTORY flows       flows from eight clients, for ever
+python -m tests.recording.writing DIRECTORY intent      one intent, then it waits
+python -m tests.recording.writing DIRECTORY stream      one intent and half of its streamed answer, then it waits
 """
 
 import asyncio
