@@ -47,7 +47,8 @@ fail() {
 pythons() {
     [ -z "${PYTHON:-}" ] || command -v "$PYTHON" || :
     [ ! -x .venv/bin/python ] || printf '%s\n' "$PWD/.venv/bin/python"
-    shims=$(printf '%s\n' "$PATH" | tr ':' '\n' | sed -n 's:/shims/*$::p')
+    # .../shims on PATH, or one of .../versions/3.x.y/bin itself.
+    shims=$(printf '%s\n' "$PATH" | tr ':' '\n' | sed -n -e 's:/shims/*$::p' -e 's:/versions/3\.[0-9.]*/bin/*$::p')
     for minor in "$@"; do
         command -v "python3.$minor" || :
         printf '%s\n' "${PYENV_ROOT:-}" "$shims" "${HOME:-/nonexistent}/.pyenv" | while IFS= read -r root; do
