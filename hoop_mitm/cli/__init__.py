@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Find statements, tables, errors, people and labels in all sessions, newest first.",
         ),
         "replay": ("hoop_mitm.cli.replay:replay", "Play a session back: who asked what, and what came back."),
+        "export": ("hoop_mitm.cli.export:export", "Write a session in another program's format."),
         "diff": ("hoop_mitm.cli.diff:diff", "Say what changed from session A to session B."),
     },
 }
