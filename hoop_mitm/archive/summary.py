@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hoop_mitm.archive.entries import EventEntry, FlowEntry, JobEntry, SessionDetail
+from hoop_mitm.bigquery.operation import TableRef
 
 type Outcome = Literal["denied", "review", "error", "estimate", "ok", "unfinished"]
 
@@ -40,6 +41,11 @@ def trouble(job: JobEntry) -> str | None:
     if job.verdict.decision != "allow":
         return f"{job.verdict.rule}: {job.verdict.message}"
     return job.error or None
+
+
+def destination(job: JobEntry) -> TableRef | None:
+    """The table that a job wrote to; ``None`` for the anonymous one that every SELECT has."""
+    return None if job.destination is None or job.destination.dataset.startswith("_") else job.destination
 
 
 def tables_read(detail: SessionDetail) -> dict[str, tuple[str, ...]]:

@@ -161,7 +161,7 @@ def _job(job: JobEntry, result: Content) -> Markup:
 
 
 def _about(job: JobEntry) -> Markup:
-    wrote = str(job.destination) if job.destination and not job.destination.dataset.startswith("_") else None
+    target = summary.destination(job)
     until = f" to {_moment(job.ended_at)}" if job.ended_at else ""
     return _facts(
         [
@@ -169,7 +169,7 @@ def _about(job: JobEntry) -> Markup:
             ("When", f"{_moment(job.started_at)}{until} UTC"),
             ("Where", " · ".join(part for part in (job.project, job.location) if part)),
             ("Read", ", ".join(str(table) for table in job.referenced_tables)),
-            ("Wrote to", wrote),
+            ("Wrote to", str(target) if target else None),
             ("Verdict", f"{job.verdict.decision} (rule {job.verdict.rule})"),
             ("Labels", ", ".join(f"{name}={value}" for name, value in job.labels.items())),
             ("Columns", ", ".join(f"{column.name} {column.type}" for column in job.schema or ())),

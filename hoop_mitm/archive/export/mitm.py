@@ -43,6 +43,7 @@ def flow(exchange: Exchange, job: JobEntry | None, detail: SessionDetail) -> "ht
     started, ended = recorded.started_at.timestamp(), (recorded.ended_at or recorded.started_at).timestamp()
     client = connection.Client(peername=(recorded.client_address, 0), sockname=("", 0), timestamp_start=started)
     server = connection.Server(address=(recorded.host, _HTTPS), timestamp_start=started)
+    client.id, server.id = f"{recorded.id}-client", f"{recorded.id}-server"
     for end in (client, server):
         end.tls, end.sni, end.timestamp_end = True, recorded.host, ended
         end.alpn = b"h2" if _is_h2(recorded) else b"http/1.1"
@@ -94,10 +95,11 @@ def _request(exchange: Exchange, started: float) -> "http.Request":
 def _response(exchange: Exchange, status: int, ended: float) -> "http.Response":
     from mitmproxy import http
 
-    # The recording holds trailers behind the headers; an answer without a body has none but these.
-    trailers = (
-        [] if not exchange.response_body else [each for each in exchange.response_headers if each[0] in _TRAILERS]
-    )
+    # gRPC's status comes behind the body; an answer that has none is headers alone.
+    trailers = [each for each in exchange.response_headers if each[0] in _TRAILERS and exchange.response_body]
+    known = exchange.flow.grpc_status
+    if known is not None and "grpc-status" not in dict(exchange.response_headers):
+        trailers.append(("grpc-status", str(known)))
     response = http.Response(
         http_version=exchange.flow.http_version.encode(),
         status_code=status,

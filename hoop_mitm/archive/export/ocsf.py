@@ -80,7 +80,7 @@ def of_job(session: SessionEntry, job: JobEntry, flows: Sequence[FlowEntry]) -> 
     outcome = summary.outcome(job)
     status = {"ok": _SUCCESS, "estimate": _SUCCESS, "error": _FAILURE, "denied": _FAILURE}.get(outcome, _UNKNOWN)
     first = flows[0] if flows else None
-    tables = [*job.referenced_tables, *([job.destination] if job.destination else [])]
+    tables = [*job.referenced_tables, *([target] if (target := summary.destination(job)) else [])]
     event = {
         **_base(_DATASTORE, _activity(job), session, job.started_at, uid=job.key, project=job.project),
         **_control(job.verdict, status, summary.trouble(job)),
@@ -96,7 +96,7 @@ def of_job(session: SessionEntry, job: JobEntry, flows: Sequence[FlowEntry]) -> 
             {
                 **_session_facts(session),
                 "referenced_tables": [str(table) for table in job.referenced_tables],
-                "destination": str(job.destination) if job.destination else None,
+                "destination": str(target) if target else None,
                 "statement_type": job.statement_type,
                 "job_type": job.job_type,
                 "executed_statement": job.executed_statement,
@@ -210,7 +210,10 @@ def _base(
             "profiles": ["cloud", "security_control"],
             "product": {"name": "hoop-mitm", "vendor_name": "hoop-mitm", "version": __version__},
         },
-        "cloud": _filled({"provider": "GCP", "project_uid": project}),
+        "cloud": {
+            "provider": "GCP",
+            **({"account": {"uid": project, "type_id": 11, "type": "GCP Project"}} if project else {}),
+        },
         "actor": {
             "user": _user(session.principal),
             "session": {

@@ -110,7 +110,7 @@ def facts(job: JobEntry) -> Table:
         ("where", " · ".join(part for part in (job.project, job.location) if part)),
         ("figures", numbers(job).plain),
         ("read", ", ".join(str(table) for table in job.referenced_tables)),
-        ("wrote to", str(job.destination) if job.destination and not _is_anonymous(job.destination.dataset) else ""),
+        ("wrote to", str(summary.destination(job) or "")),
         ("verdict", f"{job.verdict.decision} (rule {job.verdict.rule})"),
         ("labels", ", ".join(f"{name}={value}" for name, value in job.labels.items())),
     ]
@@ -125,7 +125,3 @@ def rows_title(result: Result) -> str:
     if result.total is None or result.total == shown:
         return terminal.count(shown, "row")
     return f"{shown:,} of {terminal.count(result.total, 'row')}"
-
-
-def _is_anonymous(dataset: str) -> bool:
-    return dataset.startswith("_")
