@@ -6,6 +6,7 @@ as it asks. A time is known for the whole exchange only, so all of it counts as 
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -19,6 +20,7 @@ from hoop_mitm.archive.values import instant
 type Json = dict[str, Any]
 
 _UNKNOWN = -1
+_ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 #: Bytes of the largest body that is written: browsers do not open files of more than some hundred megabytes.
 LARGEST = 64 * 2**20
 
@@ -73,7 +75,7 @@ def _request(exchange: Exchange) -> Json:
     query = flow.url.partition("#")[0].partition("?")[2]
     shape: Json = {
         "method": flow.method,
-        "url": _url(flow.url),
+        "url": _url(flow),
         "httpVersion": flow.http_version,
         "cookies": [],
         "headers": _headers(exchange.request_headers),
@@ -162,6 +164,7 @@ def _type(headers: Sequence[tuple[str, str]]) -> str:
     return next((value for name, value in headers if name.lower() == "content-type"), "application/octet-stream")
 
 
-def _url(url: str) -> str:
-    """As recorded, but for characters that no URL has."""
-    return quote(url, safe="%/:=&?~#+!$,;'@()*[]-._")
+def _url(flow: FlowEntry) -> str:
+    """As recorded, but for what no URL has."""
+    whole = flow.url if _ABSOLUTE.match(flow.url) else f"https://{flow.host}/{flow.url}"
+    return quote(whole, safe="%/:=&?~#+!$,;'@()*[]-._")

@@ -91,7 +91,7 @@ def test_a_url_is_split_and_holds_nothing_that_no_url_holds(entries):
     assert listed["request"]["queryString"][0] == {"name": "a", "value": "1"}
     assert "<" not in listed["request"]["url"]
     [odd] = entries(rule="door.unknown")
-    assert odd["request"]["url"] == "not%20a%20url%20at%20all"
+    assert odd["request"]["url"] == "https://bigquery.googleapis.com/not%20a%20url%20at%20all"
 
 
 def test_a_body_too_large_for_a_browser_is_left_out_and_named(entries, monkeypatch):
