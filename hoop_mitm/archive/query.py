@@ -108,6 +108,13 @@ _FOUND = """
         FROM jobs
         LEFT JOIN sessions ON sessions.id = jobs.session_id
     ),
+    -- Who it was where no session says so.
+    told AS (
+        SELECT flow_id, any_value(issuer) AS issuer, any_value(subject) AS subject, any_value(email) AS email
+        FROM events
+        WHERE flow_id IS NOT NULL
+        GROUP BY flow_id
+    ),
     flows_found AS (
         SELECT
             'flow' AS kind, flows.id, flows.started_at AS "at", flows.session_id,
@@ -123,7 +130,7 @@ _FOUND = """
         FROM flows
         LEFT JOIN sessions ON sessions.id = flows.session_id
         LEFT JOIN jobs ON jobs.key = flows.job_key
-        LEFT JOIN events AS told ON told.flow_id = flows.id AND flows.session_id IS NULL
+        LEFT JOIN told ON told.flow_id = flows.id
         WHERE (flows.job_key IS NULL OR flows.decision <> 'allow' OR flows.error IS NOT NULL)
             AND (flows.job_key IS NULL OR flows.error IS NOT NULL OR jobs.decision IS DISTINCT FROM flows.decision)
     ),
@@ -148,11 +155,16 @@ _FOUND = """
     )
     SELECT
         epoch_us("at") AS microseconds, kind, id, session_id, issuer, subject, email, groups, person, {matched} AS matched
-    FROM everything
-    WHERE {conditions}
+    FROM {found}
+    WHERE {wanted}
     ORDER BY "at" DESC, kind DESC, id DESC
     LIMIT $limit
 """
+
+# Where the text need not stand in what is found, it is looked for in the newest of that only.
+_NEWEST = """(
+        SELECT * FROM everything WHERE {conditions} ORDER BY "at" DESC, kind DESC, id DESC LIMIT $limit
+    )"""
 
 # Where a text can stand; the name is what a hit calls it.
 _PLACES = {
@@ -176,9 +188,11 @@ def candidates(database: Database, query: Query, limit: int, before: Cursor | No
     values: dict[str, object] = {"limit": limit}
     matched = _matched(query.text, values)
     conditions = [*_filters(query, values), *_after(before, values)]
-    if query.text is not None and not query.rows:
-        conditions.append("len(matched) > 0")
-    statement = _FOUND.format(matched=matched, conditions=" AND ".join(conditions) or "true")
+    wanted = " AND ".join(conditions) or "true"
+    if query.rows or query.text is None:
+        statement = _FOUND.format(matched=matched, found=_NEWEST.format(conditions=wanted), wanted="true")
+    else:
+        statement = _FOUND.format(matched=matched, found="everything", wanted=f"{wanted} AND len(matched) > 0")
     # A command line may hold what is no text.
     clean = {
         name: value.encode(errors="replace").decode() if isinstance(value, str) else value

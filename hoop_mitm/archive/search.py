@@ -10,6 +10,7 @@ from hoop_mitm.archive import results, stored
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import EventEntry, FlowEntry, JobEntry, SessionEntry
 from hoop_mitm.archive.query import Candidate, Cursor, HitKind, Query, candidates
+from hoop_mitm.archive.summary import READS_ROWS
 from hoop_mitm.archive.values import plain
 from hoop_mitm.bigquery.unreadable import Unreadable
 from hoop_mitm.identity.principal import Principal
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 #: Rows of a result that are kept of those in which the text stands.
 SAMPLES = 3
 
-# Results are read so many at a time, and no longer than this, while the gateway's fold waits.
-_AT_ONCE = 50
+# Results are read so many at a time, and for so many seconds, while the gateway's fold waits.
+_AT_ONCE = 200
 _PATIENCE = 1.0
+
+_BRINGS_ROWS = ("jobs.query", "jobs.getQueryResults", *READS_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +98,11 @@ def find(database: Database, query: Query, limit: int, before: Cursor | None = N
 
 
 def _find_in_rows(database: Database, query: Query, text: str, limit: int, before: Cursor | None) -> Page:
-    give_up = time.monotonic() + _PATIENCE
     hits: list[Hit] = []
     place = before
+    found = candidates(database, query, _AT_ONCE, place)
+    give_up = time.monotonic() + _PATIENCE
     while True:
-        found = candidates(database, query, _AT_ONCE, place)
         for hit in _hits(database, found):
             rows = _look_into(database, hit, text)
             if rows is not None or hit.matched:
@@ -110,6 +113,7 @@ def _find_in_rows(database: Database, query: Query, text: str, limit: int, befor
                 return Page(tuple(hits), place)
         if len(found) < _AT_ONCE:
             return Page(tuple(hits), None)
+        found = candidates(database, query, _AT_ONCE, place)
 
 
 def _hits(database: Database, found: Sequence[Candidate]) -> tuple[Hit, ...]:
@@ -140,8 +144,9 @@ def _look_into(database: Database, hit: Hit, text: str) -> RowMatches | None:
     """Where ``text`` stands in the rows that came with a hit; a stream's are told by the read session that opened it."""
     try:
         if hit.job is not None:
-            result = results.of_job(database, hit.job)
-        elif hit.flow is not None and hit.flow.door != "storage.ReadRows":
+            never_ran = hit.job.dry_run or hit.job.verdict.decision == "deny"
+            result = None if never_ran else results.of_job(database, hit.job)
+        elif hit.flow is not None and hit.flow.door in _BRINGS_ROWS:
             result = results.of_flow(database, hit.flow)
         else:
             return None
