@@ -13,6 +13,7 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.utils.asyncio_utils import create_task
 
 from hoop_mitm import bigquery
+from hoop_mitm.addons import limits
 from hoop_mitm.addons.credentials import Credentials
 from hoop_mitm.addons.guard import Guard
 from hoop_mitm.addons.identity import Identity
@@ -62,6 +63,7 @@ def install(config_file: Path) -> None:
         return
     config = load(config_file)
     ensure_ca(config.gateway.certs, sorted(bigquery.INTERCEPTED_HOSTS))
+    limits.engage()
     lockdown = Lockdown(config)
     lockdown.engage()
     services = Services(config)

@@ -5,8 +5,10 @@ import logging
 from mitmproxy import http
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from hoop_mitm.addons.abort import abort
 from hoop_mitm.addons.answers import internal_error
 from hoop_mitm.addons.failsafe import Addon, missing, shut_flow
+from hoop_mitm.addons.limits import MAX_BUFFERED
 from hoop_mitm.addons.recorder import tap
 from hoop_mitm.addons.routing import UNCLEARED, Routing
 from hoop_mitm.addons.services import Services
@@ -45,14 +47,29 @@ class Guard(Addon):
         flow.request.stream = False
         if ticket is None:
             flow.response = internal_error(flow)
-        elif ticket.early and not ticket.refused:
+        elif ticket.refused:
+            self._end_if_endless(flow)
+        elif ticket.early:
             self._release(flow, ticket, missing(flow, self._addons[:-1], "requestheaders"))
+
+    @staticmethod
+    def _end_if_endless(flow: http.HTTPFlow) -> None:
+        """A refusal is given after the body has come. Whoever is refused already does not get to send one without end."""
+        headers = flow.request.headers
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdigit() or int(length) > MAX_BUFFERED:
+            flow.kill()
 
     def request(self, flow: http.HTTPFlow) -> None:
         ticket = self._services.tickets.of(flow)
         if ticket is None:
             flow.response = internal_error(flow)
-        elif not ticket.early:
+        elif ticket.early:
+            # They came after all that was checked.
+            flow.request.trailers = None
+            if ticket.error:
+                abort(flow.client_conn, flow.server_conn)
+        else:
             unseen = missing(flow, self._addons[:-1], "requestheaders", "request")
             self._release(flow, ticket, unseen | missing(flow, [self], "requestheaders"))
 
@@ -69,13 +86,26 @@ class Guard(Addon):
             flow.response = internal_error(flow)
             return
         request = flow.request
+        request.trailers = None
         # Past the setters, which would write the override into Host and :authority: those stay Google's.
         request.data.host, request.data.port = self._routing.upstream_of(ticket.host)
+        self._write_host(flow, ticket.host)
         request.headers["authorization"] = f"Bearer {ticket.credential.value}"
         flow.response = None
         ticket.forwarded = True
         if ticket.early and ticket.request_spool:
             request.stream = tap(flow, ticket, ticket.request_spool)
+
+    @staticmethod
+    def _write_host(flow: http.HTTPFlow, host: str) -> None:
+        """Whatever was checked of the names that the client wrote: Google reads the one that we write."""
+        request = flow.request
+        request.headers.pop("host", None)
+        if request.is_http2:
+            request.data.authority = host.encode()
+        else:
+            request.data.authority = b""
+            request.headers.insert(0, "Host", host)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         ticket = self._services.tickets.of(flow)

@@ -52,7 +52,6 @@ def required(config: Config) -> dict[str, Any]:
         "onboarding": False,
         # Level 2 and up prints headers, and so the credential.
         "flow_detail": 0,
-        "body_size_limit": "2g",
         "ssl_verify_upstream_trusted_ca": str(upstream.ca) if upstream.ca else None,
     }
     if upstream.proxy:

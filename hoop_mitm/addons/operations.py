@@ -35,12 +35,9 @@ class Doors(Stage):
             )
         ticket.door = door
         ticket.early = door.streams_request
-        self._check_size(request)
-
-    def _check_size(self, request: http.Request) -> None:
-        limit = self.services.config.gateway.max_request_body
         length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > limit and not request.stream:
+        limit = self.services.config.gateway.max_request_body
+        if not ticket.early and length.isdigit() and int(length) > limit:
             raise too_large(limit)
 
 

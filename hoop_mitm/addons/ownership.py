@@ -4,7 +4,7 @@ All principals of a connection may share one Google identity, so Google cannot t
 made each job, result table, session, stream and upload, and refuses the rest.
 """
 
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlsplit
 
 from mitmproxy import http
 from uuid_utils import uuid7
@@ -70,9 +70,9 @@ class Ownership(Stage):
         real = self.services.uploads.get(handle)
         if real is None:
             raise Denied("ownership.upload", "This upload is over, or the gateway was restarted; start it again.")
-        parts = urlsplit(flow.request.path)
-        pairs = [(k, real if k == UPLOAD_ID else v) for k, v in parse_qsl(parts.query, keep_blank_values=True)]
-        flow.request.path = urlunsplit(parts._replace(query=urlencode(pairs)))
+        flow.request.path, found = with_parameter(flow.request.path, UPLOAD_ID, real)
+        if found != 1:
+            raise Denied("ownership.upload", "hoop-mitm cannot tell which upload this is, so it does not forward it.")
 
     def response(self, flow: http.HTTPFlow) -> None:
         ticket = self.services.tickets.of(flow)
@@ -93,16 +93,23 @@ class Ownership(Stage):
 
     def _hide_upload_id(self, location: str, ticket: Ticket) -> str:
         """An upload id is authority at Google: the client gets a handle of ours in its place."""
-        parts = urlsplit(location)
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
-        real = dict(pairs).get(UPLOAD_ID)
+        real = dict(parse_qsl(urlsplit(location).query, keep_blank_values=True)).get(UPLOAD_ID)
         if real is None:
             return location
         handle = f"hoop-{uuid7()}"
         self.services.remember_upload(handle, real)
         ticket.owns[Resource("upload", handle)] = self.owner(ticket)
-        pairs = [(name, handle if name == UPLOAD_ID else value) for name, value in pairs]
-        return urlunsplit(parts._replace(query=urlencode(pairs)))
+        return with_parameter(location, UPLOAD_ID, handle)[0]
+
+
+def with_parameter(url: str, name: str, value: str) -> tuple[str, int]:
+    """A URL with another value for a parameter, otherwise as it was; and in how many places it stood."""
+    head, _, query = url.partition("?")
+    pairs = query.split("&")
+    places = [place for place, pair in enumerate(pairs) if unquote_plus(pair.partition("=")[0]) == name]
+    for place in places:
+        pairs[place] = f"{name}={quote_plus(value)}"
+    return f"{head}?{'&'.join(pairs)}", len(places)
 
 
 def claimed(resource: Resource, owner: Owner) -> Resource:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from mitmproxy import ctx, http
 
+from hoop_mitm.addons.abort import abort
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
@@ -18,6 +19,8 @@ from hoop_mitm.recording import FlowRecord, Message, Record, Spool
 from hoop_mitm.recording.records import FlowState
 
 logger = logging.getLogger(__name__)
+
+OK = 200
 
 LARGE = 1 << 20
 """Bytes. A page of rows above this, or of unknown length, is passed on as it comes."""
@@ -79,12 +82,16 @@ class Recorder(Stage):
         if ticket.early:
             ticket.request_spool = self.services.recorder.spool(ticket.flow_id, "request", ticket.headers)
 
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
+    async def responseheaders(self, flow: http.HTTPFlow) -> None:
         ticket = self.services.tickets.of(flow)
-        if not (ticket and ticket.forwarded and ticket.door and flow.response):
+        if not (ticket and ticket.forwarded and ticket.door and flow.response and flow.response.status_code == OK):
             return
         if not (ticket.door.streams_response or (ticket.door.name in PAGES and _is_large(flow.response))):
             return
+        if not ticket.intent:
+            # From the first row on it is known whose rows these are, also if the end of them is never recorded.
+            ticket.intent = True
+            await self._write(flow, ticket, "open")
         ticket.response_spool = self.services.recorder.spool(
             ticket.flow_id, "response", list(flow.response.headers.items(multi=True))
         )
@@ -146,20 +153,20 @@ class Recorder(Stage):
                 spool.close()
 
 
-def tap(flow: http.HTTPFlow, ticket: Ticket, spool: Spool) -> Callable[[bytes], bytes]:
-    """A stream that is written before it is passed on. When it cannot be written, nothing more is passed on."""
+def tap(flow: http.HTTPFlow, ticket: Ticket, spool: Spool) -> Callable[[bytes], bytes | list[bytes]]:
+    """A stream that is written before it is passed on. When it cannot be written, both its ends are cut."""
 
-    def pass_on(chunk: bytes) -> bytes:
+    def pass_on(chunk: bytes) -> bytes | list[bytes]:
+        # An empty list sends nothing; empty bytes would end a chunked message as if it were whole.
         if ticket.error:
-            return b""
+            return []
         try:
             spool.write(chunk)
         except RecordingError as error:
             ticket.error = str(error)
             logger.warning("A stream was cut off: %s", error)
-            if flow.killable:
-                flow.kill()
-            return b""
+            abort(flow.client_conn, flow.server_conn)
+            return []
         return chunk
 
     return pass_on

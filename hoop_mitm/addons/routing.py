@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import logging
+import re
 import socket
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -22,6 +23,18 @@ from hoop_mitm.config import is_loopback, split_host_port
 from hoop_mitm.errors import Denied
 
 logger = logging.getLogger(__name__)
+
+PLAIN_TARGET = re.compile(rb"/[!\"$-~]*")
+"""An absolute path of printable ASCII without a fragment (RFC 9112, 3.2.1)."""
+
+UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""Control characters in a header's name or value; a tab is allowed (RFC 9110, 5.5)."""
+
+METADATA = frozenset(map(ipaddress.ip_address, ("168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254")))
+"""Metadata servers of clouds at addresses that count as public, or that a company may have listed."""
+
+INSIDE = (".internal", ".local", ".localhost")
+"""Endings of names that lead inside whatever they resolve to elsewhere."""
 
 type Route = Literal["intercept", "tunnel"]
 
@@ -61,7 +74,7 @@ class Routing(Stage):
                 await self._refuse_tunnel(flow, host, port, "Google's hosts are reached on port 443 only")
                 return
             self.routes[flow.client_conn] = ("intercept", (host, port))
-        elif reason := self._not_tunnelled(host, flow.client_conn):
+        elif reason := self._not_tunnelled(host, flow.client_conn) or await self._inside(host, port):
             await self._refuse_tunnel(flow, host, port, reason)
         else:
             self.routes[flow.client_conn] = ("tunnel", (host, port))
@@ -81,12 +94,14 @@ class Routing(Stage):
                 "hoop-mitm forwards only HTTPS. Set HTTPS_PROXY (not HTTP_PROXY) to its address, and use https:// URLs.",
             )
         kind, (host, port) = route
-        names = {host, (flow.client_conn.sni or "").lower(), _host_of(flow.request)}
+        names = {host, (flow.client_conn.sni or "").lower(), *names_in(flow.request)}
         if kind != "intercept" or flow.request.scheme != "https" or names != {host} or flow.request.port != port:
             raise Denied(
                 "route.mismatch",
                 "The names of the host in CONNECT, TLS and HTTP differ, so hoop-mitm did not forward this request.",
             )
+        if reason := malformed(flow):
+            raise Denied("route.target", f"hoop-mitm forwards only plainly written requests: {reason}.")
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         target = data.server.address
@@ -131,9 +146,9 @@ class Routing(Stage):
 
     def _may_reach(self, host: str, address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
-        if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
+        if isinstance(ip, ipaddress.IPv6Address):
+            ip = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else ip)
+        if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved or ip in METADATA:
             return False
         return ip.is_global or host in self.services.config.gateway.tunnel_hosts
 
@@ -148,6 +163,20 @@ class Routing(Stage):
         except ValueError:
             return None
         return None if self._may_reach(host, str(literal)) else "it is a private or local address"
+
+    async def _inside(self, host: str, port: int) -> str | None:
+        """For tunnels through the company's proxy, which resolves names by itself: what can be told from here."""
+        if self._proxy is None or host in self.services.config.gateway.tunnel_hosts:
+            return None
+        if "." not in host or host.endswith(INSIDE):
+            return "the name leads inside"
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            return None
+        if all(self._may_reach(host, str(entry[4][0])) for entry in found):
+            return None
+        return "it leads to a private or local address"
 
     async def _refuse_tunnel(self, flow: http.HTTPFlow, host: str, port: int, reason: str) -> None:
         flow.response = http.Response.make(403, f"hoop-mitm does not tunnel to {host}:{port}: {reason}.\n".encode())
@@ -165,9 +194,25 @@ def is_ours(host: str) -> bool:
     return host in TOKEN_HOSTS or is_bigquery_host(host)
 
 
-def _host_of(request: http.Request) -> str:
-    authority = (request.host_header or "").lower()
-    return authority.removesuffix(f":{HTTPS}")
+def names_in(request: http.Request) -> set[str]:
+    """Every name of the host in a request: its Host headers, its :authority, and the one in an absolute URL."""
+    names = [request.data.authority.decode("ascii", "replace"), *request.headers.get_all("host")]
+    return {name.lower().removesuffix(f":{HTTPS}") for name in names if name}
+
+
+def malformed(flow: http.HTTPFlow) -> str | None:
+    """What is wrong with the way a request is written: servers differ in how they read it, so nobody reads it."""
+    request = flow.request
+    expected = "HTTP/2.0" if flow.client_conn.alpn == b"h2" else "HTTP/1.1"
+    if request.http_version != expected:
+        return "its version is not that of its connection"
+    if not PLAIN_TARGET.fullmatch(request.data.path):
+        return "its path has characters that must be percent-encoded"
+    if request.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+        return "it has a transfer encoding other than chunked"
+    if any(UNSAFE.search(name) or UNSAFE.search(value) for name, value in request.headers.fields):
+        return "a header holds a control character"
+    return None
 
 
 def _ip(client: connection.Client) -> str:

@@ -19,8 +19,6 @@ from hoop_mitm.identity import (
     Sessions,
     SigningKeys,
     TokenExchange,
-    bearer_of,
-    proxy_bearer_of,
 )
 from hoop_mitm.outbound import Fetcher, session
 from hoop_mitm.recording import EventRecord, Recorder
@@ -83,12 +81,6 @@ class Services:
     def protect(self, secret: str, *, keep: bool = False) -> None:
         """Makes sure that this value never gets into a record; ``keep``: for as long as the gateway lives."""
         self.recorder.redactor.protect(secret, keep=keep)
-
-    def protect_carrier(self, header: str) -> None:
-        """The same for a header's value and for the token inside it."""
-        for value in (header, bearer_of(header), proxy_bearer_of(header)):
-            if value:
-                self.protect(value)
 
     def event_record(
         self,

@@ -1,7 +1,7 @@
 """First of all: nothing that a client sent can stand for a credential any more."""
 
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote_plus
 
 from mitmproxy import http
 from uuid_utils import uuid7
@@ -20,6 +20,9 @@ HEADERS = ("authorization", "proxy-authorization", "cookie", "cookie2", "x-goog-
 PARAMETERS = ("access_token", "oauth_token", "key", "bearer_token")
 """Query parameters that Google takes a credential from."""
 
+MAX_PARAMETERS = 100
+"""No method of BigQuery has half as many."""
+
 
 class Strip(Addon):
     """Takes every credential off a request, opens its ticket, and puts a refusal on the flow.
@@ -35,38 +38,30 @@ class Strip(Addon):
         request = flow.request
         request.stream = False
         flow.response = internal_error(flow)
-        bearer, inner_proxy = request.headers.get("authorization"), request.headers.get("proxy-authorization")
-        for name in [
-            name for name in request.headers if name.lower() in HEADERS or name.lower().startswith("x-goog-iam-")
-        ]:
+        bearer = request.headers.get("authorization")
+        for name in [name for name in request.headers if is_credential(name.lower())]:
             request.headers.pop(name, None)
-        carried = self._strip_query(request)
-        proxy = self._services.carried.get(flow.client_conn)
-        for secret in (bearer, inner_proxy, proxy, *carried):
-            if secret:
-                self._services.protect_carrier(secret)
+        path, mark, query = request.path.partition("?")
+        request.path = path
         ticket = Ticket(
             flow_id=str(uuid7()),
             started_at=datetime.now(UTC),
             host=request.host.lower(),
             method=request.method,
-            url=f"https://{request.host}{request.path}",
+            url=f"https://{request.host}{path}",
             user_agent=request.headers.get("user-agent", ""),
             client_address=flow.client_conn.peername[0] if flow.client_conn.peername else "",
             headers=tuple((name.lower(), value) for name, value in request.headers.items(multi=True)),
             bearer=bearer_of(bearer),
-            proxy_bearer=proxy_bearer_of(proxy),
+            proxy_bearer=proxy_bearer_of(self._services.carried.get(flow.client_conn)),
         )
         self._services.tickets.put(flow, ticket)
-        if any(carried):
-            refuse_flow(
-                flow,
-                ticket,
-                Denied(
-                    "carrier.query",
-                    "A token in the URL ends up in logs, so hoop-mitm takes none. Send it as `Authorization: Bearer`.",
-                ),
-            )
+        try:
+            if mark:
+                request.path = f"{path}?{without_credentials(query)}"
+                ticket.url = f"https://{request.host}{request.path}"
+        except Denied as refusal:
+            refuse_flow(flow, ticket, refusal)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The same the other way round: Google's answer comes off the flow, and a refusal goes on, until the guard."""
@@ -77,13 +72,27 @@ class Strip(Addon):
         if not flow.response.stream:
             flow.response = internal_error(flow)
 
-    @staticmethod
-    def _strip_query(request: http.Request) -> list[str]:
-        """Takes credentials out of the URL and returns the tokens among them (an API key alone is no identity)."""
-        parts = urlsplit(request.path)
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
-        kept = [(name, value) for name, value in pairs if name.lower() not in PARAMETERS]
-        if len(kept) == len(pairs):
-            return []
-        request.path = urlunsplit(parts._replace(query=urlencode(kept)))
-        return [value for name, value in pairs if name.lower() in PARAMETERS and name.lower() != "key"]
+
+def is_credential(name: str) -> bool:
+    """Whether a header, in lower case, carries or chooses a credential."""
+    return name in HEADERS or name.startswith("x-goog-iam-")
+
+
+def without_credentials(query: str) -> str:
+    """A query string without credentials, otherwise as it was.
+
+    Raises:
+        Denied: it held a token (an API key alone is no identity, and only goes), or more parameters than any request has.
+    """
+    pairs = query.split("&")
+    if len(pairs) > MAX_PARAMETERS:
+        raise Denied(
+            "route.target", f"The URL has more than {MAX_PARAMETERS} parameters; hoop-mitm reads no such request."
+        )
+    names = [unquote_plus(pair.partition("=")[0]).strip().lower() for pair in pairs]
+    if any(name in PARAMETERS and name != "key" for name in names):
+        raise Denied(
+            "carrier.query",
+            "A token in the URL ends up in logs, so hoop-mitm takes none. Send it as `Authorization: Bearer`.",
+        )
+    return "&".join(pair for pair, name in zip(pairs, names, strict=True) if name not in PARAMETERS)

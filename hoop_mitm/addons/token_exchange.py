@@ -14,6 +14,15 @@ from hoop_mitm.identity import Answer
 MAX_FORM = 256 * 1024
 """Bytes. A form holds one token, which may be 64 KiB, percent-encoded."""
 
+MAX_FIELDS = 32
+
+
+def read_form(raw: bytes) -> dict[str, str]:
+    """The fields of a form; none of one that is larger than any that a client library sends."""
+    if len(raw) > MAX_FORM or raw.count(b"&") >= MAX_FIELDS:
+        return {}
+    return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
+
 
 class TokenExchange(Addon):
     """Answers what client libraries ask Google's token endpoints. Nothing of it is ever forwarded, nor recorded as a flow.
@@ -36,10 +45,7 @@ class TokenExchange(Addon):
             return
         await self._services.ready()
         raw = flow.request.raw_content or b""
-        form = dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True)) if len(raw) <= MAX_FORM else {}
-        for name in ("subject_token", "refresh_token", "assertion", "token", "client_secret"):
-            if form.get(name):
-                self._services.protect_carrier(form[name])
+        form = read_form(raw)
         try:
             given = await self._answer(ticket.method, ticket.host, flow.request.path.partition("?")[0], form)
         except HoopError as error:
@@ -47,6 +53,9 @@ class TokenExchange(Addon):
             return
         if token := given.body.get("access_token"):
             self._services.protect(str(token))
+            for name in ("subject_token", "refresh_token"):
+                if form.get(name):
+                    self._services.protect(form[name])
         await self._services.event(
             "token.exchanged" if given.status < 400 else "token.refused",  # noqa: PLR2004 - HTTP's client errors
             str(given.body.get("error_description", "A client's token was answered.")),
