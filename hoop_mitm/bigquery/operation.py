@@ -25,7 +25,7 @@ class Resource:
     """Something at Google that belongs to the principal who made it.
 
     ``kind`` is one of ``job``, ``table`` (an anonymous result table), ``bq_session``, ``read_session``,
-    ``read_stream``, ``write_stream``, ``upload``, ``page_token``; ``id`` is unique within the kind
+    ``read_stream``, ``write_stream``, ``upload``; ``id`` is unique within the kind
     (a job's is ``project:jobId``, a table's ``project.dataset.table``, a stream's its resource name).
     """
 

@@ -1,7 +1,6 @@
 """Whose things are whose: what an answer says was made, and what may be shown of a list."""
 
 from collections.abc import Callable
-from hashlib import blake2b
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -15,16 +14,6 @@ from hoop_mitm.bigquery.unreadable import Unreadable
 def job_resource(project: str, job_id: str) -> Resource:
     """The resource of a job."""
     return Resource("job", f"{project}:{job_id}")
-
-
-def page_token_resource(project: str, job_id: str, token: str) -> Resource:
-    """The resource of a page token of a job's result.
-
-    The job is part of the id, so a token is good for no other. A digest stands for the token, which may be long. Tokens
-    of ``tabledata.list`` are no resources: everyone who reads a table may be handed the same one.
-    """
-    digest = blake2b(token.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return Resource("page_token", f"{project}:{job_id}#{digest}")
 
 
 # What is not named here is skipped, not decoded: result rows cost a tenth of what they would.
@@ -70,7 +59,6 @@ class _Job(msgspec.Struct, rename="camel"):
 class _Answer(_Job, rename="camel"):
     job: _Job | None = None
     session_info: _SessionInfo | None = None
-    page_token: str | None = None
 
 
 class _Jobs(msgspec.Struct, rename="camel"):
@@ -126,8 +114,6 @@ def _job_answer(operation: Operation, headers: dict[str, str], body: bytes) -> d
     project = reference.project_id or operation.project
     if job_id and not (answer.configuration and answer.configuration.dry_run):
         found[job_resource(project, job_id)] = None
-        if answer.page_token:
-            found[page_token_resource(project, job_id, answer.page_token)] = None
     return found
 
 

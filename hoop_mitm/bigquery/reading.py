@@ -14,7 +14,7 @@ from hoop_mitm.bigquery.content import LIMIT, Headers, boundary_of, decoded, jso
 from hoop_mitm.bigquery.doors import names_in
 from hoop_mitm.bigquery.hidden import Dataset
 from hoop_mitm.bigquery.operation import Door, Operation, Resource, TableRef
-from hoop_mitm.bigquery.ownership import job_resource, page_token_resource
+from hoop_mitm.bigquery.ownership import job_resource
 from hoop_mitm.bigquery.unreadable import Unreadable
 
 type Query = Sequence[tuple[str, str]]
@@ -198,8 +198,6 @@ def _query(facts: _Facts, words: Mapping[str, str]) -> None:
     if (parent := words.get("parentJobId")) and facts.door.name == "jobs.list":
         facts.job_id = parent
         facts.use(job_resource(facts.project, parent))
-    if (token := words.get("pageToken")) and facts.door.name == "jobs.getQueryResults" and facts.job_id:
-        facts.use(page_token_resource(facts.project, facts.job_id, token))
 
 
 def _resumed(facts: _Facts, words: Mapping[str, str], request: _Request) -> None:
@@ -310,7 +308,8 @@ def _query_job(facts: _Facts, job: Json, body: Json) -> None:
         statement,
         project=project,
         default=(project, dataset) if dataset else None,
-        legacy=job.get("useLegacySql") is None or _boolean(job, "useLegacySql"),
+        # Absent, a project's own default decides, which we do not know.
+        legacy=_boolean(job, "useLegacySql") if job.get("useLegacySql") is not None else None,
     ):
         facts.use(resource)
 
