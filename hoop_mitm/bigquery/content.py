@@ -109,16 +109,21 @@ def json_object(text: bytes) -> dict[str, object]:
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Unreadable(f"the JSON key {twice[:60]!r} occurs twice in one object.")
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Unreadable(f"the JSON key {name[:60]!r} occurs twice in one object.")
+        found[name] = value
     return found
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def codings(headers: Mapping[str, str]) -> list[str]:
+    """The content-encodings of a message, in the order in which they were put on, by lower-case header name."""
+    return [name for part in headers.get("content-encoding", "").split(",") if (name := part.strip().lower())]
 
 
 _MEDIA_TYPE = re.compile(r"\s*([\w.+/*-]*)\s*(.*)", re.DOTALL)

@@ -1,12 +1,14 @@
 """Bodies that have one meaning only."""
 
 import gzip
+import json
+import time
 import zlib
 
 import brotli
 import pytest
 
-from hoop_mitm.bigquery.content import boundary_of, decoded, json_object, media_type, multipart
+from hoop_mitm.bigquery.content import boundary_of, codings, decoded, json_object, media_type, multipart
 from hoop_mitm.bigquery.unreadable import Unreadable
 
 BODY = b'{"query": "SELECT 1"}'
@@ -45,6 +47,14 @@ def test_known_encodings_are_taken_off(encoding, body):
 def test_what_servers_could_decode_differently_is_refused(encoding, body):
     with pytest.raises(Unreadable):
         decoded(body, encoding)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [({}, []), ({"content-encoding": "GZIP"}, ["gzip"]), ({"content-encoding": "gzip,, zstd ,"}, ["gzip", "zstd"])],
+)
+def test_content_encodings_are_told_apart(header, expected):
+    assert codings(header) == expected
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", None])
@@ -165,3 +175,12 @@ def test_the_boundary_is_found(header, expected):
 def test_an_unclear_boundary_is_refused(header):
     with pytest.raises(Unreadable):
         boundary_of(header)
+
+
+def test_many_keys_take_no_longer_than_they_must():
+    keys = [f"k{number}" for number in range(20_000)]
+    text = "{" + ",".join(f"{json.dumps(key)}:0" for key in [*keys, keys[-1]]) + "}"
+    start = time.process_time()
+    with pytest.raises(Unreadable, match="'k19999' occurs twice"):
+        json_object(text.encode())
+    assert time.process_time() - start < 0.5
