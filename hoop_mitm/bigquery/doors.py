@@ -185,6 +185,20 @@ _BASES: Final[tuple[tuple[str, _Routes], ...]] = (
 )
 
 
+# Printable ASCII (RFC 3986) but "#": what follows it is a fragment to some readers, and never sent by a client.
+_TARGET = re.compile(r"[!\"$-~]*")
+
+
+def check_target(target: str) -> None:
+    """Refuses a path, or a path with its query string, that two readers could end at different places.
+
+    Raises:
+        Unreadable: it has a ``#``, white space, a control character, or anything else that must be percent-encoded.
+    """
+    if not _TARGET.fullmatch(target):
+        raise Unreadable("its path or query string has a character that must be percent-encoded.")
+
+
 def find(host: str, method: str, path: str) -> Door | None:
     """The door that a request knocks at, or ``None``: it is not listed, or its path is not spelled plainly.
 
@@ -192,7 +206,11 @@ def find(host: str, method: str, path: str) -> Door | None:
         host: lower case, without a port.
         method: as ``effective_method`` gives it.
         path: as on the wire, with its query string, which tells the start of an upload from its continuation.
+
+    Raises:
+        Unreadable: as ``check_target``.
     """
+    check_target(path)
     found = match(host, method, path)
     return found[0] if found else None
 

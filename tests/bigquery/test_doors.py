@@ -93,7 +93,6 @@ def test_the_storage_api_has_a_door_for_each_call(service, method, streams):
         (REST, "GET", f"{V2}/datasets/shop/tables/orders%00"),
         (REST, "GET", f"{V2}/datasets/shop/tables/%ff"),
         (REST, "GET", f"{V2}/datasets/shop/tables/a\\b"),
-        (REST, "GET", f"{V2}/jobs#x"),
         (REST, "GET", "/./bigquery/v2/projects"),
         # Literal segments in another spelling.
         (REST, "GET", "/BigQuery/v2/projects/acme/jobs"),
@@ -125,6 +124,26 @@ def test_the_storage_api_has_a_door_for_each_call(service, method, streams):
 )
 def test_a_trick_has_no_door(host, method, path):
     assert find(host, method, path) is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"{V2}/jobs#x",
+        f"{V2}/jobs?x#&parentJobId=bobs",
+        f"/upload{V2}/jobs?uploadType=resumable&x#&upload_id=bobs",
+        f"{V2}/jobs?a=b c",
+        f"{V2}/jobs?a=\tb",
+        f"{V2}/jobs?a=b\n",
+        f"{V2}/jobs?a=\x7f",
+        f"{V2}/jobs?a=é",
+        f"{V2}/jobs?a=\udcff",
+        f"{V2}/datasets/straße/tables",
+    ],
+)
+def test_a_target_that_could_end_elsewhere_is_refused(target):
+    with pytest.raises(Denied, match="percent-encoded"):
+        find(REST, "GET", target)
 
 
 def test_names_in_a_path_are_decoded_once():
