@@ -10,8 +10,18 @@ from typing import Final, cast
 from urllib.parse import parse_qsl, unquote
 
 from hoop_mitm.bigquery import framing, hidden
-from hoop_mitm.bigquery.content import LIMIT, Headers, boundary_of, decoded, json_object, lowered, media_type, multipart
-from hoop_mitm.bigquery.doors import names_in
+from hoop_mitm.bigquery.content import (
+    LIMIT,
+    Headers,
+    boundary_of,
+    codings,
+    decoded,
+    json_object,
+    lowered,
+    media_type,
+    multipart,
+)
+from hoop_mitm.bigquery.doors import check_target, names_in
 from hoop_mitm.bigquery.hidden import Dataset
 from hoop_mitm.bigquery.operation import Door, Operation, Resource, TableRef
 from hoop_mitm.bigquery.ownership import job_resource
@@ -37,10 +47,14 @@ def read(door: Door, *, path: str, query: Query, headers: Headers, body: bytes |
     Raises:
         Denied: rule ``unreadable``, when the request could mean something else to BigQuery.
     """
+    check_target(path)
     request = _Request(path, query, lowered(headers), body, limit)
     facts = _Facts(door)
     if user_project := request.headers.get("x-goog-user-project"):
         facts.projects.add(user_project)
+    if door.streams_request and len(codings(request.headers)) > 1:
+        # Each layer can make the next a thousand times larger, and what is streamed is only unpacked for the record.
+        raise Unreadable("its data has several content-encodings on top of each other; one is enough.")
     if door.protocol == "grpc":
         _read_grpc(facts, request)
     else:
@@ -128,7 +142,7 @@ class _Facts:
 # ---------------------------------------------------------------------------------------------------------------- REST
 
 _CREDENTIALS: Final = frozenset({"access_token", "oauth_token", "bearer_token", "key"})
-_UPLOAD_ONLY: Final = frozenset({"uploadType", "upload_id", "upload_protocol"})
+_UPLOAD_ONLY: Final = frozenset({"uploadType", "upload_id"})
 _OUR_WORDS: Final = frozenset({"pageToken", "location", "parentJobId", "alt", "uploadType", "upload_id"})
 
 
@@ -172,6 +186,8 @@ def _words(query: Query, *, upload: bool) -> dict[str, str]:
             raise Unreadable(f"the query parameter {name} occurs twice.")
         if name in _CREDENTIALS:
             raise Unreadable(f"it carries a credential in {name}.")
+        if name.replace("_", "").lower() == "uploadprotocol":
+            raise _unknown_upload_protocol()
         if name == "callback" or (name in _UPLOAD_ONLY and not upload):
             raise Unreadable(f"the query parameter {name} does not belong here.")
         words[name] = value
@@ -231,7 +247,11 @@ def _metadata(door: Door, words: Mapping[str, str], request: _Request) -> dict[s
 
 def _no_other_upload_protocol(request: _Request) -> None:
     if any(name.startswith("x-goog-upload-") for name in request.headers):
-        raise Unreadable("it uses an upload protocol that hoop-mitm does not know.")
+        raise _unknown_upload_protocol()
+
+
+def _unknown_upload_protocol() -> Unreadable:
+    return Unreadable("it uses an upload protocol that hoop-mitm does not know.")
 
 
 # ---------------------------------------------------------------------------------------------------------------- JSON
@@ -355,7 +375,8 @@ _USER_KEYS: Final = frozenset({
 })  # fmt: skip
 # What BigQuery itself writes with an underscore, and clients send back.
 _UNDERSCORED: Final = frozenset({"user_email", "principal_subject", "reservation_id"})
-_IN_PROJECT = re.compile(r"projects/([^/]+)/")
+_IN_PROJECT = re.compile(r"(?:^|/)projects/([^/]+)/")
+_SHORT_NAME = re.compile(r"[.;]")
 
 
 def _walk(facts: _Facts, body: Json, *, sql: bool) -> None:
@@ -367,18 +388,26 @@ def _walk(facts: _Facts, body: Json, *, sql: bool) -> None:
             if key not in _USER_KEYS:
                 _plain_keys(value)
                 _named(facts, value)
-            todo += value.items()
+            # The keys of a table definition are BigQuery's again, whatever name the user gave to the table.
+            todo += ((("" if key == "tableDefinitions" else name), item) for name, item in value.items())
         elif isinstance(value, list):
             todo += ((key, item) for item in value)
         elif isinstance(value, str):
             if sql and key in _SQL_KEYS:
                 facts.sql(value)
-            if key != "kmsKeyName" and (found := _IN_PROJECT.match(value)) and key in _RESOURCE_KEYS:
-                facts.projects.add(found[1])
+            if key in _RESOURCE_KEYS and (project := _project_of(value)):
+                facts.projects.add(project)
 
 
 # Resource names of BigQuery's family; a key of Cloud KMS may well live in another project.
 _RESOURCE_KEYS: Final = frozenset({"connection", "connectionId", "reservation", "connectionName"})
+
+
+def _project_of(resource: str) -> str | None:
+    """The project in ``projects/p/locations/us/connections/c``, and in the short ``p.us.c`` and ``p.us;c``."""
+    if found := _IN_PROJECT.search(resource):
+        return found[1]
+    return ".".join(_SHORT_NAME.split(resource)[:-2]) or None
 
 
 def _plain_keys(value: Json) -> None:
@@ -512,8 +541,15 @@ def _matched(pattern: re.Pattern[str], name: str) -> re.Match[str]:
 
 
 def _routing(headers: Mapping[str, str]) -> dict[str, str]:
-    pairs = (pair.partition("=") for pair in headers.get("x-goog-request-params", "").split("&") if pair)
-    return {unquote(name): unquote(value) for name, _, value in pairs}
+    found: dict[str, str] = {}
+    for pair in headers.get("x-goog-request-params", "").split("&"):
+        if not pair:
+            continue
+        name, _, value = pair.partition("=")
+        if (name := unquote(name)) in found:
+            raise Unreadable(f"its routing header names {name[:40]!r} twice.")
+        found[name] = unquote(value)
+    return found
 
 
 _FIRST_FIELD: Final = frozenset({"read_stream", "name", "parent", "write_stream"})

@@ -255,6 +255,22 @@ def test_the_sessions_project_decides_what_bare_names_mean():
             {"acme", "e"},
         ),
         (lambda: jobs_query(reservation="projects/e/locations/US/reservations/r"), {"acme", "e"}),
+        *(
+            (lambda place=place: query_job(tableDefinitions={"t": place}), {"acme", "other"})
+            for place in (
+                {"connectionId": "other.us.c"},
+                {"connectionId": "other.us;c"},
+                {"connectionId": "projects/other/locations/us/connections/c"},
+                {"connectionId": "//bigqueryconnection.googleapis.com/projects/other/locations/us/connections/c"},
+                {"bigtableOptions": {"connection": "other.us.c"}},
+            )
+        ),
+        (lambda: query_job(tableDefinitions={"labels": {"connectionId": "other.us.c"}}), {"acme", "other"}),
+        (
+            lambda: query_job(tableDefinitions={"t": {"connectionId": "example.com:other.us.c"}}),
+            {"acme", "example.com:other"},
+        ),
+        (lambda: query_job(tableDefinitions={"t": {"connectionId": "us.c"}}), {"acme"}),
         (
             lambda: jobs_query(destinationEncryptionConfiguration={"kmsKeyName": "projects/keys/locations/US/x"}),
             {"acme"},
@@ -397,6 +413,23 @@ def raw(text):
         lambda: ask("PUT", UPLOAD, b"", [("uploadType", "resumable")]),
         lambda: ask("PUT", UPLOAD, b"", [("upload_id", "u")]),
         lambda: ask("PUT", UPLOAD, b"", [("uploadType", "resumable"), ("upload_id", "a"), ("upload_id", "bobs")]),
+        *(
+            lambda name=name: ask(
+                "POST", UPLOAD, {"configuration": {"load": {}}}, [("uploadType", "resumable"), (name, "resumable")]
+            )
+            for name in ("upload_protocol", "uploadProtocol")
+        ),
+        # Layers that unpack to a thousand times a thousand times their size.
+        *(
+            lambda codings=codings: ask(
+                "PUT", UPLOAD, b"", [("uploadType", "resumable"), ("upload_id", "u")], {"content-encoding": codings}
+            )
+            for codings in ("gzip, gzip", "zstd,GZIP", "identity, gzip")
+        ),
+        # A path that is read without its door having been looked for.
+        lambda: read(doors.Door("datasets.get", "metadata"), path=f"{V2}/datasets/a b", query=(), headers={}, body=b""),
+        # A key of BigQuery's under a table that is called like a place for the user's own keys.
+        lambda: query_job(tableDefinitions={"labels": {"connection_id": "other.us.c"}}),
     ],
 )
 def test_a_request_that_could_mean_something_else_is_refused(request_):
@@ -534,6 +567,11 @@ MINE, THEIRS = (types.ReadRowsRequest.serialize(types.ReadRowsRequest(read_strea
             "CreateReadSession",
             create(),
             {"x-goog-request-params": "read_session.table=projects/acme/datasets/d/tables/t"},
+        ),
+        lambda: call(
+            "ReadRows",
+            types.ReadRowsRequest(read_stream=STREAM),
+            {"x-goog-request-params": f"read_stream=projects/bob&read%5Fstream={STREAM}"},
         ),
         lambda: call("CreateReadSession", create(table="")),
         lambda: call("CreateReadSession", create(table="orders")),
