@@ -42,7 +42,12 @@ _MESSAGE = {
     "bodySize": _INTEGER,
 }
 _REQUEST = _object(
-    {"method": _TEXT, "url": {"type": "string", "format": "uri", "pattern": r"^https?://[!-~]+$"}, "queryString": _list(_PAIR), **_MESSAGE},
+    {
+        "method": _TEXT,
+        "url": {"type": "string", "format": "uri", "pattern": r"^https?://[!-~]+$"},
+        "queryString": _list(_PAIR),
+        **_MESSAGE,
+    },
     postData=_POST_DATA,
 )
 _RESPONSE = _object(
