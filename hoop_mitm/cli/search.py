@@ -72,6 +72,7 @@ def search(
     if in_rows and text is None:
         raise click.UsageError("--rows needs TEXT: what should stand in the rows?")
 
+    import shlex
     from typing import cast
 
     from hoop_mitm.archive import Cursor, Page, Query, shapes
@@ -99,7 +100,9 @@ def search(
         if not hits:
             terminal.hint("Nothing was found." if not before else "Nothing more was found.")
         elif following:
-            terminal.hint(f"There is more: add --before '{terminal.safe(str(following))}', or --limit 0 for all.")
+            terminal.hint(
+                f"There is more: add --before {shlex.quote(terminal.safe(str(following)))}, or --limit 0 for all."
+            )
         else:
             terminal.hint("`hoop-mitm show SESSION --job NUMBER` tells all about one.")
     click.get_current_context().exit(0 if hits else 1)
