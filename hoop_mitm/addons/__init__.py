@@ -28,6 +28,7 @@ from hoop_mitm.addons.strip import Strip
 from hoop_mitm.addons.token_exchange import TokenExchange
 from hoop_mitm.certs import ensure_ca
 from hoop_mitm.config import load
+from hoop_mitm.recording import LogFilter
 from hoop_mitm.standing import standing
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,9 @@ def install(config_file: Path) -> None:
     lockdown = Lockdown(config)
     lockdown.engage()
     services = Services(config)
+    for handler in logging.getLogger().handlers:
+        # mitmproxy logs what it could not read, and that may be a token.
+        handler.addFilter(LogFilter(services.recorder.redactor))
     for source in services.sources.values():
         source.check()
     first, last, guard = gateway_addons(services, lockdown)
