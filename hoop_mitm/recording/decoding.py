@@ -6,20 +6,44 @@ from typing import Protocol
 
 #: A compressed body that grows beyond this is cut. Bodies that are not compressed have no limit.
 MAX_DECODED = 512 * 2**20
+#: As much may go into the decoders of one body, on the wire and in between: what comes out may be next to nothing.
+MAX_WORK = MAX_DECODED
+#: Nobody has a reason for more, and each is another layer to unfold a bomb in.
+MAX_CODINGS = 2
 _PIECE = 2**20
+_STEP = 2**14
 _TINY = 2**10
+#: What a gzip member or a zstd frame counts for beside its bytes: beginning one is work, and it may be empty.
+_BEGINNING = 2**13
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_MAGIC = b"\x1f\x8b"
 
 
 class Decoder(Protocol):
     """Takes one coding off."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decoded bytes, in pieces of bounded size. Raises :class:`NotEncodedError`."""
+        """The decoded bytes, in pieces of bounded size. Raises :class:`NotEncodedError`, :class:`TooMuchError`."""
 
 
 class NotEncodedError(ValueError):
     """The bytes are not what their ``Content-Encoding`` says, or end in the middle of nonsense."""
+
+
+class TooMuchError(ValueError):
+    """More goes into the decoders than :data:`MAX_WORK`."""
+
+
+class _Work:
+    """What the decoders of one body may still do together."""
+
+    def __init__(self) -> None:
+        self._left = MAX_WORK
+
+    def spend(self, amount: int) -> None:
+        self._left -= amount
+        if self._left < 0:
+            raise TooMuchError
 
 
 def codings(headers: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -29,12 +53,13 @@ def codings(headers: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def decoder(names: Sequence[str]) -> Decoder | None:
-    """What takes these codings off; ``None`` when there is nothing to take off, or one of them is unknown."""
-    if not names or any(name not in _DECODERS for name in names):
+    """What takes these codings off; ``None`` when there are none, more than two, or one that is unknown."""
+    if not names or len(names) > MAX_CODINGS or any(name not in _DECODERS for name in names):
         return None
+    work = _Work()
     chain: Decoder | None = None
     for name in names:
-        mine = _DECODERS[name]()
+        mine = _DECODERS[name](work)
         chain = mine if chain is None else _Chain(mine, chain)
     return chain
 
@@ -53,12 +78,33 @@ class _Gzip:
 
     maybe_raw = False
 
-    def __init__(self) -> None:
+    def __init__(self, work: _Work) -> None:
+        self._work = work
         self._stream = zlib.decompressobj(_GZIP_OR_ZLIB)
         self._fresh = self.maybe_raw
+        self._ended = self._over = False
+        self._head = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
+        self._work.spend(len(data))
+        # In steps, because whatever a call does not take is copied.
+        for start in range(0, len(data), _STEP):
+            yield from self._step(data[start : start + _STEP])
+
+    def _step(self, data: bytes) -> Iterator[bytes]:
+        while data and not self._over:
+            if self._ended or self._fresh:
+                data, self._head = self._head + data, b""
+                if len(data) < len(_MAGIC):
+                    self._head = data
+                    return
+            if self._ended:
+                if not data.startswith(_MAGIC):
+                    # Padding: nobody reads on after it.
+                    self._over = True
+                    return
+                self._work.spend(_BEGINNING)
+                self._stream, self._ended = zlib.decompressobj(_GZIP_OR_ZLIB), False
             try:
                 piece = self._stream.decompress(data, _PIECE)
             except zlib.error as error:
@@ -72,12 +118,8 @@ class _Gzip:
             self._fresh = False
             if piece:
                 yield piece
-            data = self._stream.unconsumed_tail
-            if self._stream.eof:
-                data = self._stream.unused_data
-                if not data.startswith(b"\x1f\x8b"):
-                    return
-                self._stream = zlib.decompressobj(_GZIP_OR_ZLIB)
+            self._ended = self._stream.eof
+            data = self._stream.unused_data if self._ended else self._stream.unconsumed_tail
 
 
 class _Deflate(_Gzip):
@@ -87,13 +129,15 @@ class _Deflate(_Gzip):
 
 
 class _Brotli:
-    def __init__(self) -> None:
+    def __init__(self, work: _Work) -> None:
         import brotli  # type: ignore[import-untyped]
 
+        self._work = work
         self._stream = brotli.Decompressor()
         self._error = brotli.error
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._work.spend(len(data))
         try:
             piece = self._stream.process(data, output_buffer_limit=_PIECE)
             while piece:
@@ -108,14 +152,16 @@ class _Brotli:
 
 
 class _Zstd:
-    def __init__(self) -> None:
+    def __init__(self, work: _Work) -> None:
         import zstandard
 
+        self._work = work
         self._make = zstandard.ZstdDecompressor().decompressobj
         self._error = zstandard.ZstdError
         self._stream = self._make()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._work.spend(len(data))
         try:
             # In tiny steps, because a step's output cannot be bounded.
             for start in range(0, len(data), _TINY):
@@ -126,6 +172,7 @@ class _Zstd:
                         yield piece
                     rest = self._stream.unused_data
                     if self._stream.eof:
+                        self._work.spend(_BEGINNING)
                         self._stream = self._make()
         except self._error as error:
             raise NotEncodedError(str(error)) from error

@@ -39,9 +39,7 @@ def prepare(
             parts: tuple[Part, ...] = (*press.feed(message.body), *press.finish())
             if parts:
                 bodies[side] = Body(press.digest, parts)
-                notes[side] = {"hash": press.digest.hex(), "size": press.size}
-                if press.cut:
-                    notes[side]["cut"] = press.cut
+                notes[side] = press.note
     return Entry("flow", encode(record, redactor, bodies=notes), bodies)
 
 

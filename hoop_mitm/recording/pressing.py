@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from hoop_mitm.recording.decoding import MAX_DECODED, Decoder, NotEncodedError, decoder
+from hoop_mitm.recording.decoding import MAX_CODINGS, MAX_DECODED, Decoder, NotEncodedError, TooMuchError, decoder
 from hoop_mitm.recording.redaction import Redactor
 
 PART = 4 * 2**20
@@ -24,24 +24,29 @@ class Part:
 
 
 class Press:
-    """Takes one body as it comes and gives its parts; then ``digest``, ``size`` and ``cut`` are known.
+    """Takes one body as it comes and gives its parts; then ``digest``, ``size``, ``cut`` and ``encoded`` are known.
 
     Holds a part and the longest secret in memory, never the whole body.
 
     Attributes:
         size: decoded length in bytes so far.
         cut: why not all of the body is kept, or ``None``.
+        encoded: why its content encoding is still on, or ``None``.
     """
 
     def __init__(self, redactor: Redactor, key: bytes, codings: Sequence[str] = ()) -> None:
         self.size = 0
         self.cut: str | None = None
+        self.encoded: str | None = None
+        if len(codings) > MAX_CODINGS:
+            self.encoded = f"it has {len(codings)} content encodings, and at most {MAX_CODINGS} are taken off"
         self._redactor = redactor
         self._decoder: Decoder | None = decoder(codings)
         self._hash = hashlib.blake2b(key=key, digest_size=HASH_SIZE)
         self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
         self._waiting = bytearray()
         self._in_vain = bytearray()
+        self._fed = 0
 
     def feed(self, data: bytes) -> Iterator[Part]:
         """More of the body, as on the wire."""
@@ -62,6 +67,13 @@ class Press:
     def digest(self) -> bytes:
         return self._hash.digest()
 
+    @property
+    def note(self) -> dict[str, object]:
+        """What a record says of the body."""
+        reasons = {"cut": self.cut, "encoded": self.encoded}
+        said = {name: reason for name, reason in reasons.items() if reason}
+        return {"hash": self.digest.hex(), "size": self.size, **said}
+
     def _next(self, size: int) -> Part:
         # A secret may begin in this part and end in the next: look as far as the longest one reaches.
         reach = size + self._redactor.longest
@@ -79,6 +91,7 @@ class Press:
             return
         if self.cut is not None:
             return
+        self._fed += len(data)
         if not self.size and not self._waiting:
             self._in_vain += data[: _IN_VAIN - len(self._in_vain)]
         try:
@@ -87,8 +100,12 @@ class Press:
                 if self.size + len(self._waiting) > MAX_DECODED:
                     self.cut = f"it decodes to more than {MAX_DECODED >> 20} MiB"
                     return
+        except TooMuchError:
+            self.cut = "to take its content encoding off is too much work"
         except NotEncodedError as error:
-            if self.size or self._waiting:
+            # Nothing came out so far, but more went in than is still there.
+            forgotten = self._fed > max(len(self._in_vain), len(data))
+            if self.size or self._waiting or forgotten:
                 self.cut = f"its content encoding is broken: {error}"
                 return
             # It is not encoded at all, whatever its headers say.
@@ -107,6 +124,6 @@ def plain_body(data: bytes, codings: Sequence[str]) -> bytes:
             plain += piece
             if len(plain) > MAX_DECODED:
                 break
-    except NotEncodedError:
+    except (NotEncodedError, TooMuchError):
         return bytes(plain) or data
     return bytes(plain) or data

@@ -110,13 +110,7 @@ class Pressing:
         except OSError:
             self._restart(codings)
             raise
-        note: dict[str, object] = {
-            "hash": self._press.digest.hex(),
-            "size": self._press.size,
-            "file": self._target.name,
-            "frames": self._frames,
-        }
-        return note | ({"cut": self._press.cut} if self._press.cut else {})
+        return {**self._press.note, "file": self._target.name, "frames": self._frames}
 
     @property
     def wire_size(self) -> int:

@@ -170,7 +170,7 @@ def _flow(row: Row, job_key: str | None) -> dict[str, Any]:
         "decision": note["verdict"]["decision"],
         "rule": note["verdict"]["rule"],
         "message": note["verdict"]["message"] or None,
-        "error": note["error"] or _cut(note),
+        "error": note["error"] or _not_plain(note),
         "user_agent": note["user_agent"],
         "client_address": note["client_address"],
         "level": note["level"],
@@ -247,10 +247,12 @@ def _is_open(flow: dict[str, Any] | None) -> bool:
     return flow is None or flow["state"] == "open"
 
 
-def _cut(note: dict[str, Any]) -> str | None:
+def _not_plain(note: dict[str, Any]) -> str | None:
     for side in ("request", "response"):
         if (body := note[side]["body"]) and body.get("cut"):
             return f"The {side}'s body is not recorded as a whole: {body['cut']}."
+        if body and body.get("encoded"):
+            return f"The {side}'s body is recorded with its content encoding on: {body['encoded']}."
     return None
 
 

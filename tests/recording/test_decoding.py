@@ -1,13 +1,14 @@
 """Content encodings are taken off in pieces of bounded size, and nonsense is told apart."""
 
 import gzip
+import time
 import zlib
 
 import brotli
 import pytest
 import zstandard
 
-from hoop_mitm.recording.decoding import NotEncodedError, codings, decoder
+from hoop_mitm.recording.decoding import NotEncodedError, TooMuchError, codings, decoder
 
 TEXT = b'{"rows":[{"f":[{"v":"1"}]}]}' * 5000
 
@@ -21,6 +22,8 @@ ENCODED = [
     (["gzip"], gzip.compress(TEXT)),
     (["x-gzip"], gzip.compress(TEXT)),
     (["gzip"], gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:])),
+    (["gzip"], gzip.compress(TEXT) + bytes(1000)),
+    (["gzip"], gzip.compress(TEXT) + b"\x1fx" * 1000),
     (["deflate"], zlib.compress(TEXT)),
     (["deflate"], raw_deflate(TEXT)),
     (["br"], brotli.compress(TEXT)),
@@ -30,7 +33,7 @@ ENCODED = [
 ]
 
 
-@pytest.mark.parametrize("step", [1000, 10**9])
+@pytest.mark.parametrize("step", [1, 1000, 10**9])
 @pytest.mark.parametrize(("names", "encoded"), ENCODED)
 def test_each_coding_is_taken_off_however_the_bytes_come(names: list[str], encoded: bytes, step: int) -> None:
     chain = decoder(names)
@@ -78,3 +81,24 @@ def test_an_unknown_coding_leaves_the_body_as_it_is() -> None:
     assert decoder(["compress"]) is None
     assert decoder(["gzip", "aes128gcm"]) is None
     assert decoder([]) is None
+    assert decoder(["gzip"] * 3) is None
+    assert decoder(["zstd"] * 1100) is None
+
+
+SKIPPED = (b"\x50\x2a\x4d\x18" + (65528).to_bytes(4, "little") + bytes(65528)) * 160
+BUSYWORK = {
+    "zstd frames that are skipped, in gzip": (["zstd", "gzip"], gzip.compress(SKIPPED, 1) * 60),
+    "zstd frames of nothing": (["zstd"], (b"\x50\x2a\x4d\x18" + bytes(4)) * 2**19),
+    "gzip members of nothing": (["gzip"], gzip.compress(b"") * 2**18),
+}
+
+
+@pytest.mark.parametrize(("names", "body"), BUSYWORK.values(), ids=BUSYWORK)
+def test_work_that_brings_nothing_forth_has_an_end(names: list[str], body: bytes) -> None:
+    chain = decoder(names)
+    assert chain is not None
+    began = time.monotonic()
+    with pytest.raises(TooMuchError):
+        for _ in chain.feed(body):
+            pass
+    assert time.monotonic() - began < 5

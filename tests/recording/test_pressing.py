@@ -88,6 +88,28 @@ def test_a_bomb_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert press.cut == "it decodes to more than 10 MiB"
 
 
+def test_a_body_that_is_all_work_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hoop_mitm.recording.decoding.MAX_WORK", 2**20)
+    press = Press(Redactor(), KEY, ["gzip"])
+    kept = b"".join(pressed(press, gzip.compress(b"some") + gzip.compress(b"") * 1000))
+    assert kept == b"some"
+    assert press.note["cut"] == "to take its content encoding off is too much work"
+
+
+def test_a_body_with_many_encodings_is_kept_as_it_came_and_says_so() -> None:
+    body = os.urandom(1000)
+    press = Press(Redactor(), KEY, ["zstd"] * 1100)
+    assert pressed(press, body) == [body]
+    assert press.note["encoded"] == "it has 1100 content encodings, and at most 2 are taken off"
+
+
+def test_what_turns_out_to_be_not_encoded_when_its_beginning_is_gone_is_cut() -> None:
+    skipped = b"\x50\x2a\x4d\x18" + (2**17).to_bytes(4, "little") + bytes(2**17)
+    press = Press(Redactor(), KEY, ["zstd"])
+    pressed(press, skipped + b"not zstd", step=2**16)
+    assert press.cut is not None
+
+
 def test_an_empty_body_has_no_parts() -> None:
     assert pressed(Press(Redactor(), KEY), b"") == []
 
