@@ -194,7 +194,7 @@ def flow_record(flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> FlowRe
             size=len(ticket.request_body or b""),
         ),
         response=Message(
-            headers=tuple((k.lower(), v) for k, v in response.headers.items(multi=True)) if response else (),
+            headers=_fields(response.headers, response.trailers) if response else (),
             body=response.raw_content if response and not ticket.response_spool else None,
             spool=ticket.response_spool.id if ended and ticket.response_spool else None,
             size=ticket.response_spool.size
@@ -212,6 +212,11 @@ def flow_record(flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> FlowRe
         level=ticket.connection.recording if ticket.connection else "full",
         http_version=flow.request.http_version,
     )
+
+
+def _fields(*parts: http.Headers | None) -> tuple[tuple[str, str], ...]:
+    """Headers, and behind them the trailers, in which gRPC says how a call ended."""
+    return tuple((name.lower(), value) for part in parts if part for name, value in part.items(multi=True))
 
 
 def _grpc_status(response: http.Response) -> int | None:
