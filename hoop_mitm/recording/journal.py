@@ -100,6 +100,7 @@ class Journal:
 
         Raises:
             RecordingError: none of them may be taken as written. The next call starts anew by itself.
+            Exception: the same; and it is one of these, not the journal, that something is wrong with.
         """
         try:
             if self._connection is not None and not self._intact():
@@ -115,6 +116,10 @@ class Journal:
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise self._unwritable(error) from error
+        except Exception:
+            # One of these cannot be written at all; the others must not be left in a transaction with it.
+            self.close()
+            raise
 
     def close(self) -> None:
         if self._connection is not None:

@@ -101,8 +101,13 @@ def _exception(record: logging.LogRecord) -> str:
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
     if not isinstance(error, BaseException):
         return ""
-    told = _escaped("; from ".join(f"{_told(each)}{_place(each.__traceback__)}" for each in _chain(error)))
-    return f" | {told[:_LONGEST_PLACE]}"
+    return f" | {described(error)}"
+
+
+def described(error: BaseException) -> str:
+    """An error's type and place, and its causes', in one line that quotes nothing of what it was about."""
+    told = "; from ".join(f"{_told(each)}{_place(each.__traceback__)}" for each in _chain(error))
+    return _escaped(told)[:_LONGEST_PLACE]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -2,6 +2,8 @@
 
 Two threads work for it. The *press* takes streamed and large bodies, piece by piece; the *writer* prepares everything
 else and commits to the journal, everything that waits in one go. The event loop only waits.
+
+All traffic hangs on these threads, and what they work on was made by others: whatever fails there fails one record.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from hoop_mitm.recording.encoding import BodyNote, dumps
 from hoop_mitm.recording.folder import Folder
 from hoop_mitm.recording.journal import Entry, Journal, claims, reason
 from hoop_mitm.recording.layout import Hold, Identity, Layout
+from hoop_mitm.recording.logging_filter import described
 from hoop_mitm.recording.owners import Claim, Owner, Owners
 from hoop_mitm.recording.preparing import SIDES, is_kept, message_of, prepare
 from hoop_mitm.recording.pressing import Press
@@ -40,6 +43,7 @@ _MOST_IN_ONE_COMMIT = 512
 _MOST_BYTES_IN_ONE_COMMIT = 8 * 2**20
 _TICK = 1.0
 _LOCK_WAIT = 2.0
+_PAUSE_AFTER_DEATH = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -94,7 +98,10 @@ class Recorder:
     @property
     def healthy(self) -> bool:
         """Whether records could be written the last time it was tried. While not, it is tried every second."""
-        return self._running and self._failure is None and all(thread.is_alive() for thread in self._threads)
+        return self._running and self._failure is None and self._at_work()
+
+    def _at_work(self) -> bool:
+        return all(thread.is_alive() for thread in self._threads)
 
     async def start(self) -> None:
         """Take the directory, take up what the last gateway left, start the threads and the fold.
@@ -118,6 +125,8 @@ class Recorder:
         """
         if not self._running:
             raise RecordingError("The recorder is not running; nothing may pass.")
+        if not self._at_work():
+            raise RecordingError("The recorder has stopped working; nothing may pass until the gateway is restarted.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 
@@ -206,8 +215,8 @@ class Recorder:
         self._failure = None
         self._running = True
         self._threads = [
-            threading.Thread(target=self._press_all, name="hoop-press", daemon=True),
-            threading.Thread(target=self._write_all, name="hoop-writer", daemon=True),
+            threading.Thread(target=self._live, args=(self._press_all,), name="hoop-press", daemon=True),
+            threading.Thread(target=self._live, args=(self._write_all,), name="hoop-writer", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -235,22 +244,42 @@ class Recorder:
                         waiting.put(item)
                         break
 
+    def _live(self, work: Callable[[], None]) -> None:
+        while True:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - without this thread nothing passes the gateway
+                log.critical("%s begins anew: %s", threading.current_thread().name, described(error))
+                time.sleep(_PAUSE_AFTER_DEATH)
+            else:
+                return
+
     # The press's thread.
 
     def _press_all(self) -> None:
-        while True:
-            match self._to_press.get():
-                case _Stop() as stop:
-                    self._to_write.put(stop)
-                    return
-                case _Progress(spool, size):
-                    if pressing := self._pressings.get(spool):
-                        pressing.advance(size)
-                case _Orphan(spool):
-                    self._salvage(spool)
-                case request:
-                    if self._prepared(request):
-                        self._to_write.put(request)
+        while not isinstance(item := self._to_press.get(), _Stop):
+            try:
+                self._press_one(item)
+            except Exception as error:  # noqa: BLE001 - it fails alone
+                log.error("a body cannot be pressed: %s", described(error))  # noqa: TRY400
+                if isinstance(item, _Request):
+                    item.done(_unrecordable(error))
+            except BaseException as error:
+                if isinstance(item, _Request):
+                    item.done(_unrecordable(error))
+                raise
+        self._to_write.put(item)
+
+    def _press_one(self, item: _Request | _Progress | _Orphan) -> None:
+        match item:
+            case _Progress(spool, size):
+                if pressing := self._pressings.get(spool):
+                    pressing.advance(size)
+            case _Orphan(spool):
+                self._salvage(spool)
+            case request:
+                if self._prepared(request):
+                    self._to_write.put(request)
 
     def _pressing(self, spool: str, names: Sequence[str] = ()) -> Pressing:
         self._pressed += 1
@@ -289,23 +318,36 @@ class Recorder:
         next_tick = time.monotonic() + _TICK
         while not stopping:
             batch: list[_Request] = []
-            size = 0
-            while len(batch) < _MOST_IN_ONE_COMMIT and size < _MOST_BYTES_IN_ONE_COMMIT:
-                try:
-                    item = self._to_write.get(timeout=_TICK) if not batch else self._to_write.get_nowait()
-                except queue.Empty:
-                    break
-                if isinstance(item, _Stop):
-                    stopping = True
-                    break
-                if item.entries is not None or self._prepared(item):
-                    batch.append(item)
-                    size += item.size
-            if batch:
-                self._commit(batch)
-            if time.monotonic() >= next_tick:
-                next_tick = time.monotonic() + _TICK
-                self._tick()
+            try:
+                stopping = self._gather(batch)
+                if batch:
+                    self._commit(batch)
+                if time.monotonic() >= next_tick:
+                    next_tick = time.monotonic() + _TICK
+                    self._tick()
+            except Exception as error:  # noqa: BLE001 - it fails alone
+                log.error("the recorder goes on after an error: %s", described(error))  # noqa: TRY400
+                _refuse(batch, error)
+            except BaseException as error:
+                _refuse(batch, error)
+                raise
+
+    def _gather(self, batch: list[_Request]) -> bool:
+        """Prepare what waits and put it into ``batch``; whether it is time to stop."""
+        size = 0
+        while len(batch) < _MOST_IN_ONE_COMMIT and size < _MOST_BYTES_IN_ONE_COMMIT:
+            try:
+                item = self._to_write.get(timeout=_TICK) if not batch else self._to_write.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(item, _Stop):
+                return True
+            batch.append(item)
+            if item.entries is not None or self._prepared(item):
+                size += item.size
+            else:
+                batch.pop()
+        return False
 
     def _tick(self) -> None:
         if self._failure is not None:
@@ -318,6 +360,30 @@ class Recorder:
         self._folder.keep_running(self._journal.last)
 
     def _commit(self, batch: Sequence[_Request]) -> None:
+        """Settle a batch: commit all of it, or, when one of it cannot be written, each for itself."""
+        try:
+            self._append(batch)
+        except RecordingError as error:
+            if self._failure is None:
+                log.error("%s", error)  # noqa: TRY400
+            self._failure = error
+            for request in batch:
+                request.done(error)
+        except Exception as error:  # noqa: BLE001 - it fails alone
+            if len(batch) > 1:
+                for request in batch:
+                    self._commit([request])
+                return
+            log.error("a record cannot be written: %s", described(error))  # noqa: TRY400
+            _refuse(batch, error)
+        else:
+            self._recovered()
+            for request in batch:
+                for spool in request.spools:
+                    self._forget(spool)
+                request.done(None)
+
+    def _append(self, batch: Sequence[_Request]) -> None:
         now = time.time()
         new: dict[Resource, Claim] = {}
         for request in batch:
@@ -325,22 +391,9 @@ class Recorder:
             for claim in self._owners.new(owns, now):
                 new.setdefault(claim.resource, claim)
         entries = [entry for request in batch for entry in request.entries or ()]
-        try:
-            if entries or new:
-                self._journal.append(entries, new.values())
-        except RecordingError as error:
-            if self._failure is None:
-                log.error("%s", error)  # noqa: TRY400
-            self._failure = error
-            for request in batch:
-                request.done(error)
-            return
-        self._recovered()
+        if entries or new:
+            self._journal.append(entries, new.values())
         self._owners.add(new.values())
-        for request in batch:
-            for spool in request.spools:
-                self._forget(spool)
-            request.done(None)
 
     def _recovered(self) -> None:
         if self._failure is not None:
@@ -351,7 +404,7 @@ class Recorder:
         self._pressings.pop(spool, None)
         try:
             (self._layout.spool / spool).unlink(missing_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             # The next start takes it for an orphan; its flow has an outcome, so nothing comes of it.
             log.warning("%s cannot be removed: %s", self._layout.spool / spool, reason(error))
 
@@ -369,9 +422,9 @@ class Recorder:
             request.done(RecordingError(f"A body cannot be kept in {self._layout.bodies} ({reason(error)})."))
         except HoopError as error:
             request.done(RecordingError(str(error)))
-        except Exception as error:
-            log.exception("a record cannot be prepared")
-            request.done(RecordingError(f"A record cannot be prepared ({type(error).__name__})."))
+        except Exception as error:  # noqa: BLE001 - it fails alone
+            log.error("a record cannot be prepared: %s", described(error))  # noqa: TRY400
+            request.done(_unrecordable(error))
         else:
             return True
         return False
@@ -392,3 +445,15 @@ class Recorder:
             else:
                 pressing.discard()
         return notes
+
+
+def _unrecordable(error: BaseException) -> RecordingError:
+    return RecordingError(
+        f"This cannot be recorded ({type(error).__name__}), so it may not pass. The gateway's log says more."
+    )
+
+
+def _refuse(batch: Sequence[_Request], error: BaseException) -> None:
+    """Refuse what is not settled yet; being told twice changes nothing."""
+    for request in batch:
+        request.done(_unrecordable(error))

@@ -82,19 +82,29 @@ class Pressing:
         self._source = layout.spool / spool
         self._target = layout.bodies / target
         self._make = make
+        self._given_up = False
         self._restart(codings)
 
     def advance(self, until: int) -> None:
-        """Press what has arrived, up to the byte ``until``. What fails is tried again at the end."""
+        """Press what has arrived, up to the byte ``until``. What fails is tried again at the end.
+
+        Raises what the press raises, once: an error that is not the disk's will come again.
+        """
+        if self._given_up:
+            return
         try:
             self._press_to(until)
         except OSError:
             self._restart(self._codings)
+        except Exception:
+            self._given_up = True
+            self._restart(self._codings)
+            raise
 
     def finish(self, codings: Sequence[str] = ()) -> dict[str, object] | None:
         """Press the rest and have the file on the disk; the body's note, or ``None`` for an empty body.
 
-        Raises ``OSError``; it may then be called again.
+        Raises ``OSError``, and what the press raises; it may then be called again.
         """
         try:
             if tuple(codings) != self._codings:
@@ -107,7 +117,7 @@ class Pressing:
             with self._target.open("rb") as target:
                 os.fsync(target.fileno())
             sync_directory(self._target.parent)
-        except OSError:
+        except Exception:
             self._restart(codings)
             raise
         return {**self._press.note, "file": self._target.name, "frames": self._frames}

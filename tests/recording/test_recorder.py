@@ -19,7 +19,7 @@ import pytest
 from hoop_mitm.bigquery.operation import Resource
 from hoop_mitm.config.model import Recording
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording import Owner, Recorder
+from hoop_mitm.recording import Owner, Recorder, Redactor
 from hoop_mitm.recording.fold import fold_once
 from hoop_mitm.recording.tables import BROKEN, LOST
 from tests.recording.building import (
@@ -284,6 +284,89 @@ def test_a_record_that_cannot_be_prepared_fails_alone(tmp_path: Path) -> None:
             assert isinstance(results[0], RecordingError)
             assert results[1] is None
             assert recorder.healthy
+
+    asyncio.run(scenario())
+
+
+def test_a_body_with_eleven_hundred_encodings_is_recorded_as_it_came(tmp_path: Path) -> None:
+    body, encodings = os.urandom(5 * 2**20), ("content-encoding", ",".join(["zstd"] * 1100))
+
+    async def scenario() -> str:
+        async with recording(tmp_path) as recorder:
+            record = flow(READ_ROWS)
+            spool = recorder.spool(record.id, "request", [encodings])
+            spool.write(body)
+            spool.close()
+            request = message(None, encodings, spool=spool.id, size=spool.size)
+            await asyncio.wait_for(recorder.write(replace(record, request=request)), 10)
+            assert recorder.healthy
+            return record.id
+
+    id_ = asyncio.run(scenario())
+    found = ask_one(tmp_path, "SELECT request_body, error FROM flows WHERE id = ?", id_)
+    assert body_of(tmp_path, found["request_body"]) == body
+    assert "it has 1100 content encodings" in found["error"]
+
+
+class FragileRedactor(Redactor):
+    """One that some bodies are too much for, in a way that nobody has thought of."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self._error = error
+
+    def body(self, data: bytes) -> bytes:
+        if b"too-much-s3cret" in data:
+            raise self._error
+        return super().body(data)
+
+
+@pytest.mark.parametrize("error", [RecursionError("s3cret"), MemoryError(), SystemExit(1)], ids=repr)
+@pytest.mark.parametrize("size", [0, 2**20, 9 * 2**20], ids=["writer", "press", "spool"])
+def test_whatever_fails_in_a_thread_fails_one_record(
+    tmp_path: Path, error: BaseException, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = b"too-much-s3cret" + b"x" * size
+
+    async def scenario() -> None:
+        recorder = Recorder(Recording(directory=tmp_path), FragileRedactor(error))
+        await recorder.start()
+        try:
+            bad = replace(flow(), response=message(body))
+            if size > 2**22:
+                spool = recorder.spool(bad.id, "response")
+                spool.write(body)
+                spool.close()
+                bad = replace(bad, response=message(None, spool=spool.id))
+            with pytest.raises(RecordingError, match="cannot be recorded"):
+                await asyncio.wait_for(recorder.write(bad), 10)
+            await asyncio.wait_for(recorder.write(flow()), 10)
+            await asyncio.wait_for(recorder.write(replace(flow(), response=message(b"x" * 2**20))), 10)
+            assert recorder.healthy
+        finally:
+            await recorder.stop()
+
+    asyncio.run(scenario())
+    assert type(error).__name__ in caplog.text
+    assert "s3cret" not in caplog.text
+    assert "test_recorder.py:" in caplog.text
+
+
+def test_a_record_that_cannot_be_committed_fails_alone(tmp_path: Path) -> None:
+    unwritable = Owner("alice\udcff", "acme")
+
+    async def scenario() -> None:
+        async with recording(tmp_path) as recorder:
+            good = [flow() for _ in range(20)]
+            writes = [recorder.write(record, owns={Resource("job", record.id): ALICE}) for record in good]
+            writes.insert(10, recorder.write(flow(id="bad"), owns={Resource("job", "bad"): unwritable}))
+            results = await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 10)
+            assert isinstance(results.pop(10), RecordingError)
+            assert results == [None] * 20
+            assert recorder.healthy
+            assert recorder.owner(Resource("job", "bad")) is None
+            assert recorder.owner(Resource("job", good[-1].id)) == ALICE
+        assert sorted(id_ for (id_,) in ask(tmp_path, "SELECT id FROM flows")) == sorted(each.id for each in good)
 
     asyncio.run(scenario())
 
