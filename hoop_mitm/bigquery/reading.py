@@ -23,6 +23,7 @@ from hoop_mitm.bigquery.content import (
 )
 from hoop_mitm.bigquery.doors import check_target, names_in
 from hoop_mitm.bigquery.hidden import Dataset
+from hoop_mitm.bigquery.labels import check_query_label
 from hoop_mitm.bigquery.operation import Door, Operation, Resource, TableRef
 from hoop_mitm.bigquery.ownership import job_resource
 from hoop_mitm.bigquery.unreadable import Unreadable
@@ -330,8 +331,24 @@ def _query_job(facts: _Facts, job: Json, body: Json) -> None:
         default=(project, dataset) if dataset else None,
         # Absent, a project's own default decides, which we do not know.
         legacy=_boolean(job, "useLegacySql") if job.get("useLegacySql") is not None else None,
+        parameters=_texts(job.get("queryParameters")),
     ):
         facts.use(resource)
+
+
+def _texts(value: object) -> list[str]:
+    """Every string in it but keys."""
+    found: list[str] = []
+    todo = [value]
+    while todo:
+        match todo.pop():
+            case str(text):
+                found.append(text)
+            case list(items):
+                todo += items
+            case dict(fields):
+                todo += fields.values()
+    return found
 
 
 def _session(facts: _Facts, job: Json) -> str | None:
@@ -351,13 +368,9 @@ def _session(facts: _Facts, job: Json) -> str | None:
                 facts.projects.add(value)
             case "service_account":
                 raise Unreadable("it chooses a service account, which is the gateway's to choose.")
-            case "query_label" if RESERVED_LABELS in value.lower():
-                raise Unreadable(f"labels that start with {RESERVED_LABELS} are the gateway's.")
+            case "query_label":
+                check_query_label(value)
     return project
-
-
-RESERVED_LABELS: Final = "hoop-"
-"""Labels that start with this are the gateway's own."""
 
 
 def _labels(owner: Json) -> dict[str, str]:

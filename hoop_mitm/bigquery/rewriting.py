@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from hoop_mitm.bigquery.content import multipart
+from hoop_mitm.bigquery.labels import RESERVED_LABELS
 from hoop_mitm.bigquery.operation import Operation
-from hoop_mitm.bigquery.reading import RESERVED_LABELS
 from hoop_mitm.bigquery.unreadable import Unreadable
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])

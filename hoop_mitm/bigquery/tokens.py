@@ -53,25 +53,25 @@ def unescaped(text: str) -> str:
 
 def tokens(statement: str) -> Iterator[Token]:
     """Every token except white space and comments. Strings that follow each other are one, as in GoogleSQL."""
-    pending: Token | None = None
+    strings: list[Token] = []
     for match in _TOKEN.finditer(statement):
         kind = match.lastgroup
         if kind == "space":
             continue
         if kind == "string":
-            text = _content(match)
-            if pending:
-                pending = pending._replace(text=pending.text + text, end=match.end())
-            else:
-                pending = Token("string", text, match.start(), match.end())
+            strings.append(Token("string", _content(match), match.start(), match.end()))
             continue
-        if pending:
-            yield pending
-            pending = None
+        if strings:
+            yield _joined(strings)
+            strings = []
         text = unescaped(match[0].strip("`")) if kind == "quoted" else match[0]
         yield Token(kind, text, match.start(), match.end())  # type: ignore[arg-type]
-    if pending:
-        yield pending
+    if strings:
+        yield _joined(strings)
+
+
+def _joined(strings: list[Token]) -> Token:
+    return Token("string", "".join(token.text for token in strings), strings[0].start, strings[-1].end)
 
 
 def _content(match: re.Match[str]) -> str:

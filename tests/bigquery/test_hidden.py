@@ -1,9 +1,12 @@
 """A museum: ways to name somebody else's result in SQL. A row that was ever found stays."""
 
+import time
+
 import pytest
 
 from hoop_mitm.bigquery.hidden import is_result, named_in
 from hoop_mitm.bigquery.operation import Resource
+from hoop_mitm.bigquery.unreadable import Unreadable
 
 DS = "_0e32b38e1117b2fcea992287c138bd53acfff7cc"
 SCRIPT = "_script0e32b38e1117b2fcea992287c138bd53acfff7cc"
@@ -48,6 +51,14 @@ def named(statement, **kwargs):
         f"SELECT 1 -- {DS}.anonb0b",
         f"SELECT * FROM `\\x61cme`.`\\x5f{DS[1:]}`.`\\x61n\\x6fnb0b`",
         f"CALL shop.run('SELECT * FROM \\x5f{DS[1:]}.\\x61n\\x6fnb0b')",
+        # SQL in a literal has escape sequences of its own.
+        f'EXECUTE IMMEDIATE r"SELECT * FROM `acme.\\x5f{DS[1:]}.anonb0b`"',
+        f'EXECUTE IMMEDIATE "SELECT * FROM `acme.\\\\x5f{DS[1:]}.anonb0b`"',
+        f'EXECUTE IMMEDIATE "SELECT * FROM acme./* */{DS}./* */anonb0b"',
+        f"CALL shop.run(r'SELECT * FROM `acme.\\x5f{DS[1:]}.anonb0b`')",
+        f"DECLARE s STRING DEFAULT r'SELECT * FROM `acme.\\x5f{DS[1:]}.anonb0b`'; CALL shop.run(s)",
+        f'EXECUTE IMMEDIATE """EXECUTE IMMEDIATE r\'SELECT * FROM `acme.\\\\x5f{DS[1:]}.anonb0b`\'"""',
+        f'EXECUTE IMMEDIATE r"""CALL shop.run(r\'SELECT * FROM `acme.\\x5f{DS[1:]}.anonb0b`\')"""',
     ],
 )
 def test_a_result_table_is_found_however_it_is_spelled(statement):
@@ -119,6 +130,15 @@ def test_names_are_taken_exactly_as_bigquery_would(statement, expected):
         "SET @@dataset_id = CONCAT('_', x); SELECT * FROM t",
         "SET (@@dataset_id, x) = ('a', 1)",
         "SET @@dataset_project_id = (SELECT 'x')",
+        "SET (x, @@`dataset_id`) = (1, 'a')",
+        "EXECUTE IMMEDIATE 'SELECT 1' INTO @@dataset_id",
+        "EXECUTE IMMEDIATE 'EXECUTE IMMEDIATE ?' USING x",
+        'EXECUTE IMMEDIATE "CREATE PROCEDURE shop.p(x STRING) BEGIN EXECUTE IMMEDIATE x; END"',
+        "EXECUTE IMMEDIATE 'EXECUTE IMM' 'EDIATE x'",
+        "EXECUTE IMMEDIATE 'SET @@data' 'set_id = x'",
+        "EXECUTE IMMEDIATE 'CALL shop.run(?)' USING 'SELECT ' || x",
+        "CALL shop.run('SELECT ' || x)",
+        "DECLARE s STRING; SET s = 'a' || 'b'; CALL shop.run(s)",
     ],
 )
 def test_names_that_are_made_at_run_time_could_be_anyones(statement):
@@ -135,6 +155,9 @@ def test_names_that_are_made_at_run_time_could_be_anyones(statement):
         ("CALL BQ.JOBS.CANCEL('job_1')", Resource("job", "acme:job_1")),
         ("CALL BQ.JOBS.CANCEL('acme.job_1')", Resource("job", "acme:job_1")),
         ("CALL BQ.JOBS.CANCEL(CONCAT('a'))", Resource("job", "?")),
+        ("EXECUTE IMMEDIATE \"CALL BQ.JOBS.CANCEL('acme.job_1')\"", Resource("job", "acme:job_1")),
+        ("EXECUTE IMMEDIATE \"CALL BQ.ABORT_SESSION('abc')\"", Resource("bq_session", "abc")),
+        ("CALL shop.run(\"CALL BQ.ABORT_SESSION('abc')\")", Resource("bq_session", "abc")),
     ],
 )
 def test_jobs_and_sessions_that_a_statement_ends_are_found(statement, expected):
@@ -155,6 +178,11 @@ def test_jobs_and_sessions_that_a_statement_ends_are_found(statement, expected):
         "SELECT @@dataset_id",
         "SELECT REGEXP_CONTAINS(a, r'\\bexecute\\b') -- cancel",
         "CALL BQ.ABORT_SESSION()",
+        "CALL shop.refresh('orders', 7, -1.5, TRUE, NULL, @day, DATE '2026-01-01', CURRENT_DATE())",
+        "EXECUTE IMMEDIATE \"SELECT 'execute immediate'\"",
+        "SET x = 1; SELECT @@dataset_id, @@query_label",
+        "SET x = @@dataset_id",
+        "SET @@query_label = 'team:a'",
     ],
 )
 def test_ordinary_statements_name_nobodys_results(statement):
@@ -180,3 +208,92 @@ def test_ones_own_result_is_one_resource_only(statement):
 )
 def test_results_are_told_from_tables(dataset, table, expected):
     assert is_result(dataset, table) is expected
+
+
+def nested(statement, levels):
+    for _ in range(levels):
+        escaped = statement.replace("\\", "\\\\").replace("'", "\\'")
+        statement = f"EXECUTE IMMEDIATE '{escaped}'"
+    return statement
+
+
+def test_sql_in_sql_is_read_some_levels_deep_and_beyond_could_be_anything():
+    assert named(nested(f"SELECT * FROM acme./**/{DS}.anonb0b", 4)) == {HERS}
+    assert named(nested("SELECT 1", 10)) == {Resource("table", "?")}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (f"SELECT * FROM `acme.\\x5f{DS[1:]}.anonb0b`", {HERS}),
+        (f"acme.{DS}.anonb0b", {HERS}),
+        ("EXECUTE IMMEDIATE x", {Resource("table", "?")}),
+        ("orders", set()),
+    ],
+)
+def test_the_value_of_a_parameter_is_read_when_a_procedure_is_given_it(value, expected):
+    assert named("CALL shop.run(@sql)", parameters=[value]) == expected
+    assert named("SELECT @sql", parameters=[value]) == set()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET @@query_label = 'hoop-session:bobs'",
+        "SET @@query_label = 'team:a,HOOP-session:bobs'; SELECT 1",
+        "SET @@query_label = 'ho\\x6fp-session:bobs'",
+        "set @@`query_label` = 'hoop-session:bobs'",
+        "SET @@query_label = CONCAT('ho', 'op-session:bobs')",
+        "SET (@@query_label, x) = ('hoop-session:bobs', 1)",
+        "EXECUTE IMMEDIATE 'SELECT 1' INTO @@query_label",
+        "EXECUTE IMMEDIATE \"SET @@query_label = 'hoop-session:bobs'\"",
+        "BEGIN SET/**/@@query_label = 'hoop-session:bobs'; END",
+    ],
+)
+@pytest.mark.parametrize("legacy", [False, None])
+def test_labels_of_the_gateway_cannot_be_set_in_sql(statement, legacy):
+    with pytest.raises(Unreadable, match="label"):
+        named(statement, legacy=legacy)
+
+
+@pytest.mark.parametrize("statement", ["SELECT " + "x" * 2**20, "SELECT '" + "é" * 2**19 + "'"])
+def test_a_statement_that_bigquery_would_not_take_is_not_read(statement):
+    with pytest.raises(Unreadable, match="longer than 1048576 bytes"):
+        named(statement)
+
+
+MB = 10**6
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT " + "@@dataset_id," * 8000,
+        "SET " + "@@dataset_id," * 8000,
+        "SELECT immediate FROM " + "a-" * 60_000 + "a",
+        "SELECT anon FROM " + "_a.anon." * 20_000 + "x",
+        "CALL a(" * 30_000,
+        "CALL a " * 50_000,
+        "CALL a(x);" + "DECLARE a, SET (x INTO y " * 15_000,
+        "EXECUTE IMMEDIATE '" + "\\'" * 90_000 + "'",
+        "SELECT immediate " + "'a'" * 300_000,
+    ],
+)
+def test_reading_takes_no_longer_than_it_must(statement):
+    start = time.process_time()
+    named(statement)
+    assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize("statement", ["SELECT immediate " + "(" * MB, "SELECT immediate " + "a," * (MB // 2)])
+def test_a_statement_of_too_many_words_is_refused_soon(statement):
+    start = time.process_time()
+    with pytest.raises(Unreadable, match="more than 150000 words"):
+        named(statement)
+    assert time.process_time() - start < 3
+
+
+def test_a_long_ordinary_statement_is_read():
+    line = "SELECT order_id, customer_id, SUM(price) AS total FROM shop.orders WHERE status = 'immediate' GROUP BY 1, 2\nUNION ALL\n"
+    assert named(line * (MB * 6 // 10 // len(line))) == set()
+    assert named(line.replace("immediate", "sent") * (MB // len(line))) == set()

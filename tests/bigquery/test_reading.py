@@ -181,6 +181,12 @@ def test_what_a_path_names_must_be_the_principals_own(method, path, query, expec
         lambda: query_job(query=f"SELECT * FROM [{DS}.anonb0b]", useLegacySql=True),
         lambda: query_job(query=f"SELECT * FROM [acme:{DS}.anonb0b]", useLegacySql=None),
         lambda: query_job(query=f"SELECT * FROM `acme.\\x5f{DS[1:]}.anonb0b`", useLegacySql=None),
+        lambda: query_job(
+            query="CALL shop.run(@a)",
+            queryParameters=[
+                {"name": "a", "parameterValue": {"arrayValues": [{"value": f"SELECT * FROM {DS}.anonb0b"}]}}
+            ],
+        ),
         lambda: query_job(destinationTable=BOBS_REF),
         lambda: query_job(tableDefinitions={"x": {"deep": [BOBS_REF]}}),
         lambda: jobs_query(query=f"SELECT * FROM acme.{DS}.anonb0b"),
