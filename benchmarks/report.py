@@ -22,8 +22,8 @@ that of the rounds' own ratios to bare `mitmdump -q`, which is 1.00.
   part waiting for the other 15: it says the same as the rate. For what the gateway adds to a request, read the rows
   with one connection. *added* is latency less that of the same requests without a proxy (*direct*).
 - *CPU* is of the proxy's process, all its threads, for one answer. *fold CPU* is of the gateway's child process that
-  brings the journal into the DuckDB archive, until it has caught up, and comes on top. It wakes once a second and opens
-  the archive, so it costs an answer the more the fewer there are.
+  brings the journal into the DuckDB archive, until it has caught up, and comes on top (*with fold*). It wakes once a
+  second and opens the archive, so it costs an answer the more the fewer there are.
 - Client and upstream run on the same cores as the proxy.
 - *One large answer*: peak memory of a proxy that was just started. *streaming* is `--set stream_large_bodies=1m`, which
   keeps nothing and records nothing.
@@ -47,10 +47,15 @@ def _ratios(results: Results) -> str:
     figures: dict[str, Figure] = {
         "req/s": lambda s: s.rate,
         "CPU": lambda s: s.cpu,
+        "with fold": lambda s: s.cpu + s.fold_cpu,
         "p50": lambda s: s.p50,
         "p99": lambda s: s.p99,
     }
-    head = ["asked", "conn.", *(f"{other}: {name}" for other in others for name in figures)]
+    head = [
+        "asked",
+        "conn.",
+        *(f"{other.removeprefix(results.bare).strip()}: {name}" for other in others for name in figures),
+    ]
     rows = [
         [_asked(case), str(case.connections)]
         + [f"{results.ratio(other, case, figure):.2f}" for other in others for figure in figures.values()]
