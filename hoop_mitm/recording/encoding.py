@@ -1,7 +1,7 @@
 """Records in the journal's form: JSON, complete in itself, without secrets and without what the level leaves out."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,12 @@ from hoop_mitm.recording.redaction import Redactor
 
 #: What a body is in a flow's JSON: ``hash`` (hex), ``size``, and ``file`` with ``frames`` where it lies outside.
 type BodyNote = dict[str, Any]
+
+#: Characters that are recorded of a header's value, a URL, or a text; and of all the headers of a message.
+LONGEST_TEXT = 2**14
+_MOST_OF_HEADERS = 2**18
+#: Stands for the headers that are not recorded.
+MORE_HEADERS = "hoop-headers-not-recorded"
 
 _OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -47,12 +53,12 @@ def encode(
                 "id": record.id,
                 "at": record.at,
                 "type": record.type,
-                "message": record.message,
+                "message": _short(record.message, redactor),
                 "session_id": record.session_id,
                 "principal": _principal(record.principal),
                 "flow_id": record.flow_id,
                 "client_address": record.client_address,
-                "details": record.details,
+                "details": _shortened(record.details, redactor),
             }
         case Session():
             plain = session_note(record)
@@ -112,13 +118,13 @@ def _flow(record: FlowRecord, redactor: Redactor, bodies: Mapping[str, BodyNote]
         "verdict": {
             "decision": record.verdict.decision,
             "rule": record.verdict.rule,
-            "message": record.verdict.message,
+            "message": _short(record.verdict.message, redactor),
         },
-        "method": record.method,
-        "host": record.host,
-        "url": redactor.url(record.url),
+        "method": _short(record.method, redactor),
+        "host": _short(record.host, redactor),
+        "url": _short(record.url, redactor, redactor.url),
         "http_version": record.http_version,
-        "user_agent": record.user_agent,
+        "user_agent": _short(record.user_agent, redactor),
         "client_address": record.client_address,
         "request": _message(record.request, redactor, bodies.get("request")),
         "response": _message(record.response, redactor, bodies.get("response")),
@@ -127,7 +133,7 @@ def _flow(record: FlowRecord, redactor: Redactor, bodies: Mapping[str, BodyNote]
         "status": record.status,
         "grpc_status": record.grpc_status,
         "executed_statement": record.executed_statement if with_statement else None,
-        "error": record.error,
+        "error": None if record.error is None else _short(record.error, redactor),
         "level": record.level,
     }
 
@@ -151,7 +157,44 @@ def _operation(operation: Operation | None, *, with_statement: bool) -> dict[str
 
 
 def _message(message: Message, redactor: Redactor, body: BodyNote | None) -> dict[str, Any]:
-    return {"headers": redactor.headers(message.headers), "size": message.size, "body": body}
+    return {"headers": _headers(message.headers, redactor), "size": message.size, "body": body}
+
+
+def _headers(headers: Sequence[tuple[str, str]], redactor: Redactor) -> list[tuple[str, str]]:
+    if sum(len(name) + len(value) for name, value in headers) <= LONGEST_TEXT:
+        return list(redactor.headers(headers))
+    kept: list[tuple[str, str]] = []
+    room = _MOST_OF_HEADERS
+    for name, value in headers:
+        if room < 0:
+            return [*kept, (MORE_HEADERS, str(len(headers) - len(kept)))]
+
+        def redacted(start: str, name: str = name) -> str:
+            return redactor.headers([(name, start)])[0][1]
+
+        kept.append((_short(name, redactor), _short(value, redactor, redacted)))
+        room -= len(kept[-1][0]) + len(kept[-1][1])
+    return kept
+
+
+def _short(text: str, redactor: Redactor, redacted: Callable[[str], str] | None = None) -> str:
+    """A text; of a very long one the beginning, and how long it is. Known secrets may still be in one that is short."""
+    if len(text) <= LONGEST_TEXT:
+        return redacted(text) if redacted else text
+    # A secret may go over the border: look as far as the longest one reaches.
+    clean = (redacted or redactor.text)(text[: LONGEST_TEXT + redactor.longest])
+    return f"{clean[:LONGEST_TEXT]}… [{len(text)} characters]"
+
+
+def _shortened(value: object, redactor: Redactor) -> object:
+    match value:
+        case str() if len(value) > LONGEST_TEXT:
+            return _short(value, redactor)
+        case dict():
+            return {key: _shortened(each, redactor) for key, each in value.items()}
+        case list() | tuple():
+            return [_shortened(each, redactor) for each in value]
+    return value
 
 
 def _principal(principal: Principal | None) -> dict[str, Any] | None:

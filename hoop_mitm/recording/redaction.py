@@ -10,10 +10,11 @@ import hashlib
 import json
 import re
 import secrets
+import string
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import unquote_plus
 
 from ahocorasick_rs import BytesAhoCorasick
 
@@ -59,8 +60,15 @@ HANDLED_HEADERS = frozenset({"x-guploader-uploadid"})
 
 #: A shorter value would be found everywhere, and protects nothing.
 SHORTEST_SECRET = 8
+#: A longer value is protected piece by piece.
+LONGEST_SECRET = 2**16
 _LONG_PART = 40
+#: A PEM file of the longest key in use has fewer lines.
+_MOST_PARTS = 64
+_MOST_BYTES = 2 * 2**20
 _ANCHOR = 16
+_VARIED = 8
+_SLICE = 2**16
 _FRESH = 24
 _USER_INFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
 # Each begins with a literal, which is found at memory speed, and never goes over the same bytes twice: a body that is made
@@ -85,7 +93,7 @@ class Redactor:
 
     Args:
         capacity: how many values are remembered; the ones not seen for longest are forgotten first. Tokens are
-            short-lived, so what falls out has expired.
+            short-lived, so what falls out has expired. They are also forgotten when they are more than 2 MiB.
     """
 
     def __init__(self, *, capacity: int = 2048) -> None:
@@ -94,6 +102,7 @@ class Redactor:
         self._lock = threading.Lock()
         self._building = threading.Lock()
         self._passing: OrderedDict[bytes, None] = OrderedDict()
+        self._passing_bytes = 0
         self._kept: dict[bytes, None] = {}
         # Building the matcher of everything takes tens of milliseconds: new values wait in a small one of their own.
         self._fresh: list[bytes] = []
@@ -118,13 +127,15 @@ class Redactor:
                     continue
                 known = secret in self._passing
                 if keep:
+                    self._passing_bytes -= len(secret) if known else 0
                     self._passing.pop(secret, None)
                     self._kept[secret] = None
                 else:
+                    self._passing_bytes += 0 if known else len(secret)
                     self._passing[secret] = None
                     self._passing.move_to_end(secret)
-                    while len(self._passing) > self._capacity:
-                        self._passing.popitem(last=False)
+                    while len(self._passing) > self._capacity or self._passing_bytes > _MOST_BYTES:
+                        self._passing_bytes -= len(self._passing.popitem(last=False)[0])
                 if not known:
                     self._fresh.append(secret)
                     self._fresh_matcher = None
@@ -206,41 +217,105 @@ class Redactor:
         return self._matchers()
 
 
-class _Matcher:
-    """Finds any spelling of a fixed set of secrets in one pass.
+class _Group:
+    """The spellings that share an anchor, and where in each it is."""
 
-    The automaton knows only how each spelling begins; what follows is compared. It stays small that way.
+    def __init__(self) -> None:
+        self.spellings: list[tuple[bytes, int]] = []
+        self.before = self.after = 0
+
+    def add(self, spelling: bytes, offset: int) -> None:
+        self.spellings.append((spelling, offset))
+        self.before = max(self.before, offset)
+        self.after = max(self.after, len(spelling) - offset)
+
+
+class _Matcher:
+    """Finds any spelling of a fixed set of secrets in one pass, in time that grows with the data alone.
+
+    The automaton knows only an anchor of each spelling; what is around it is compared. It stays small that way. Anyone
+    can have values protected, and choose them so that one anchor is found everywhere and stands for many of them: so an
+    anchor is taken where a spelling is most like itself, and when there is too much to compare all the same, every
+    place where one of them might be is given.
     """
 
     def __init__(self, values: Iterable[bytes]) -> None:
-        self._by_anchor: dict[bytes, list[bytes]] = {}
+        self._by_anchor: dict[bytes, _Group] = {}
         self.longest = 0
         for value in values:
             for spelling in _spellings(value):
-                self._by_anchor.setdefault(spelling[:_ANCHOR], []).append(spelling)
+                offset = self._anchor(spelling)
+                self._by_anchor.setdefault(spelling[offset : offset + _ANCHOR], _Group()).add(spelling, offset)
                 self.longest = max(self.longest, len(spelling))
-        self._anchors = list(self._by_anchor)
-        self._automaton = BytesAhoCorasick(self._anchors) if self._anchors else None
+        self._groups = list(self._by_anchor.values())
+        self._automaton = BytesAhoCorasick(list(self._by_anchor)) if self._by_anchor else None
+
+    def _anchor(self, spelling: bytes) -> int:
+        """Where in a spelling its anchor is: where no other has the same, and its bytes are many different ones."""
+        if len(spelling) <= _ANCHOR:
+            return 0
+        last = len(spelling) - _ANCHOR
+        best, least = 0, (2**31, 0)
+        for offset in (last, last // 2, 0):
+            anchor = spelling[offset : offset + _ANCHOR]
+            group = self._by_anchor.get(anchor)
+            variety = len(set(anchor))
+            if group is None and variety >= _VARIED:
+                return offset
+            cost = (len(group.spellings) if group else 0, -variety)
+            if cost < least:
+                best, least = offset, cost
+        return best
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
         if self._automaton is None:
             return
-        for number, start, _ in self._automaton.find_matches_as_indexes(data, overlapping=True):
-            for spelling in self._by_anchor[self._anchors[number]]:
-                if data.startswith(spelling, start):
-                    yield start, start + len(spelling)
+        effort = 20_000 + len(data) // 2
+        open_from = open_to = 0
+        for start, group in self._anchors(data, self._automaton):
+            if effort < 0:
+                found = [(max(0, start - group.before), min(len(data), start + group.after))]
+            else:
+                found = []
+                for spelling, offset in group.spellings:
+                    effort -= 1 + len(spelling) // 4096
+                    if start >= offset and data.startswith(spelling, start - offset):
+                        found.append((start - offset, start - offset + len(spelling)))
+            # Joined as they come: there may be one at every byte.
+            for begin, end in found:
+                if begin < open_to and end > open_from:
+                    open_from, open_to = min(begin, open_from), max(end, open_to)
+                    continue
+                if open_to:
+                    yield open_from, open_to
+                open_from, open_to = begin, end
+        if open_to:
+            yield open_from, open_to
+
+    def _anchors(self, data: bytes, automaton: BytesAhoCorasick) -> Iterator[tuple[int, _Group]]:
+        for base in range(0, len(data), _SLICE):
+            piece = data[base : base + _SLICE + _ANCHOR - 1]
+            for number, start, _ in automaton.find_matches_as_indexes(piece, overlapping=True):
+                yield base + start, self._groups[number]
 
 
 _NOTHING = _Matcher(())
 
 
 def _parts(value: bytes) -> Iterator[bytes]:
+    if len(value) > LONGEST_SECRET:
+        # The newest are remembered longest, and a secret is recognised by its beginning.
+        for start in reversed(range(0, min(len(value), _MOST_BYTES), LONGEST_SECRET)):
+            piece = value[start : start + LONGEST_SECRET]
+            if len(piece) >= SHORTEST_SECRET:
+                yield piece
+        return
     if len(value) >= SHORTEST_SECRET:
         yield value
     if b"\n" in value:
-        pieces = value.split()
+        pieces = value.split(maxsplit=_MOST_PARTS)
     elif b"." in value:
-        pieces = value.split(b".")
+        pieces = value.split(b".", maxsplit=_MOST_PARTS)
         if pieces[0].startswith(b"eyJ"):
             del pieces[0]
     else:
@@ -251,10 +326,30 @@ def _parts(value: bytes) -> Iterator[bytes]:
 
 
 def _spellings(value: bytes) -> set[bytes]:
-    percent = {quote(value, safe="").encode(), quote_plus(value).encode(), quote(value).encode()}
-    percent |= {re.sub(rb"%[0-9A-F]{2}", lambda match: match[0].lower(), spelling) for spelling in percent}
-    spellings = {value, *percent, *_in_json(value), *_in_base64(value)}
+    spellings = {value, *_in_base64(value)}
+    if value.translate(None, _PLAIN):
+        spellings |= {*_in_percent(value), *_in_json(value)}
     return {spelling for spelling in spellings if len(spelling) >= SHORTEST_SECRET}
+
+
+def _percent_table(safe: bytes, digits: str, space: bytes | None = None) -> list[bytes]:
+    table = [bytes([byte]) if byte in _PLAIN + safe else f"%{byte:{digits}}".encode() for byte in range(256)]
+    table[ord(" ")] = space or table[ord(" ")]
+    return table
+
+
+#: What nobody needs to escape (RFC 3986, unreserved).
+_PLAIN = (string.ascii_letters + string.digits + "-._~").encode()
+_PERCENT = [
+    _percent_table(safe, digits, space)
+    for digits in ("02X", "02x")
+    for safe, space in ((b"", None), (b"", b"+"), (b"/", None))
+]
+
+
+def _in_percent(value: bytes) -> Iterator[bytes]:
+    for table in _PERCENT:
+        yield b"".join([table[byte] for byte in value])
 
 
 def _in_json(value: bytes) -> Iterator[bytes]:
@@ -278,7 +373,8 @@ def _in_base64(value: bytes) -> Iterator[bytes]:
         inner = encoded[(0, 2, 3)[before] : len(encoded) - ((before + len(value)) % 3 != 0)]
         for spelling in (inner, inner.translate(bytes.maketrans(b"+/", b"-_"))):
             yield spelling
-            yield quote(spelling, safe="").encode()
+            yield spelling.replace(b"+", b"%2B").replace(b"/", b"%2F")
+            yield spelling.replace(b"+", b"%2b").replace(b"/", b"%2f")
 
 
 def _overwrite(data: bytes, spans: list[tuple[int, int]]) -> bytes:

@@ -1,13 +1,14 @@
 """Records become JSON whatever they hold, without secrets, and without what the level leaves out."""
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hoop_mitm.bigquery.operation import Resource, TableRef
-from hoop_mitm.recording.encoding import dumps, encode
+from hoop_mitm.recording.encoding import LONGEST_TEXT, dumps, encode
 from hoop_mitm.recording.records import Record
 from hoop_mitm.recording.redaction import Redactor
 from tests.recording.building import LIST_ROWS, READ_ROWS, SESSION, event, flow, message
@@ -39,11 +40,46 @@ def test_strange_values_do_not_stop_a_record(value: object, expected: object) ->
     assert json.loads(dumps({"value": value}))["value"] == expected
 
 
-def test_a_huge_header_is_kept() -> None:
-    headers = (("x-huge", "v" * 2**20), ("x-latin", "caf\udce9"))
+def test_a_header_is_kept_up_to_16_kib() -> None:
+    headers = (("x-large", "v" * 2**14), ("x-latin", "caf\udce9"))
     kept = encoded(replace(flow(), request=message(None, *headers)))["request"]["headers"]
-    assert kept[0] == ["x-huge", "v" * 2**20]
-    assert kept[1] == ["x-latin", "caf\\udce9"]
+    assert kept == [["x-large", "v" * 2**14], ["x-latin", "caf\\udce9"]]
+
+
+HUGE = "a&" * 2**22
+
+
+@pytest.mark.parametrize("field", ["header", "name", "many", "url", "user_agent", "host", "method", "error", "event"])
+def test_what_a_client_sends_beside_a_body_does_not_fill_the_journal(field: str) -> None:
+    record: Record = flow()
+    match field:
+        case "header":
+            record = replace(record, request=message(None, ("x-huge", HUGE), ("x-next", "kept")))
+        case "name":
+            record = replace(record, request=message(None, (HUGE, "x")))
+        case "many":
+            record = replace(record, request=message(None, *[("x", "v" * 1000)] * 8000))
+        case "url":
+            record = replace(record, url=f"https://h/p?{HUGE}")
+        case "event":
+            record = event(message=HUGE, details={"a": [HUGE], "b": {"c": HUGE}})
+        case _:
+            record = replace(record, **{field: HUGE})
+    began = time.monotonic()
+    text = encode(record, Redactor())
+    assert time.monotonic() - began < 0.5
+    assert len(text) < 400_000
+    assert (b"headers-not-recorded" if field == "many" else str(len(HUGE))[:4].encode()) in text
+    assert (b"kept" in text) is (field == "header")
+
+
+@pytest.mark.parametrize("place", [LONGEST_TEXT - 10, LONGEST_TEXT - 1, LONGEST_TEXT - len(SECRET)])
+def test_a_secret_that_is_cut_off_is_redacted_all_the_same(place: int) -> None:
+    redactor = Redactor()
+    redactor.protect("s3cret" * 7)
+    huge = "x" * place + "s3cret" * 7 + HUGE
+    record = replace(flow(url=huge), user_agent=huge, error=huge, request=message(None, ("x-huge", huge)))
+    assert b"s3c" not in encode(record, redactor)
 
 
 def test_a_secret_is_in_no_part_of_a_record() -> None:

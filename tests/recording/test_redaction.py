@@ -213,6 +213,61 @@ def test_a_body_made_to_be_slow_is_not(piece: bytes) -> None:
     assert time.monotonic() - began < 1
 
 
+# What anybody can have protected by sending it as a token, and what may then be recorded.
+JUNK = {
+    "a beginning in common": ([f"AAAAAAAAAAAAAAAAAAAA{n:06}" for n in range(300)], b"A" * 300_000),
+    "nothing but one letter": (["A" * n for n in range(17, 2017, 7)], b"A" * 300_000),
+    "runs of one letter": (["A" * n for n in range(17, 2017, 7)], (b"A" * 20 + b"b") * 15_000),
+    "different in the middle": (["A" * 30_000 + chr(66 + n) + "A" * 30_000 for n in range(20)], b"A" * 300_000),
+    "periods": (["ABCDEFGH" * n for n in range(4, 300)], b"ABCDEFGH" * 40_000),
+}
+
+
+@pytest.mark.parametrize(("junk", "data"), JUNK.values(), ids=JUNK)
+def test_values_made_to_be_slow_are_not(junk: list[str], data: bytes) -> None:
+    redactor = Redactor()
+    for each in junk:
+        redactor.protect(each)
+    redactor.protect(TOKEN)
+    began = time.monotonic()
+    clean = redactor.body(data + TOKEN.encode())
+    assert time.monotonic() - began < 1.5
+    assert TOKEN.encode() not in clean
+    assert TOKEN[-20:].encode() not in clean
+
+
+def test_where_there_is_too_much_to_compare_too_much_is_overwritten_and_not_too_little() -> None:
+    redactor = Redactor()
+    values = [f"{n:04}{'A' * 400}{n:04}" for n in range(300)]
+    for each in values:
+        redactor.protect(each)
+    data = "A" * 200_000 + "".join(values) + "A" * 200_000
+    clean = redactor.text(data)
+    assert len(clean) == len(data)
+    assert not any(each in clean for each in values)
+
+
+def test_a_value_longer_than_64_kib_is_protected_piece_by_piece() -> None:
+    redactor = Redactor()
+    value = base64.urlsafe_b64encode(os.urandom(2**18)).decode()
+    redactor.protect(value)
+    clean = redactor.text(f"<{value}>")
+    assert not any(value[start : start + 12] in clean for start in range(0, len(value), 1000))
+    assert redactor.longest < 2**18
+
+
+def test_large_junk_is_forgotten_before_it_is_too_much_to_look_for() -> None:
+    redactor = Redactor()
+    redactor.protect("kept-for-ever", keep=True)
+    for _ in range(300):
+        redactor.protect(os.urandom(40_000))
+    redactor.protect(ODD)
+    began = time.monotonic()
+    assert "kept" not in redactor.text(f"kept-for-ever {ODD}")
+    assert ODD not in redactor.text(ODD)
+    assert time.monotonic() - began < 4
+
+
 def test_the_text_of_an_error_never_shows_what_was_protected() -> None:
     redactor = Redactor()
     redactor.protect(TOKEN)
