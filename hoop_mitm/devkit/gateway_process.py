@@ -66,7 +66,11 @@ class GatewayProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # What a mitmproxy reads from the environment of whoever tries the sandbox must not reach it.
-                env={name: value for name, value in os.environ.items() if not name.startswith("HOOP_")},
+                env={
+                    **{name: value for name, value in os.environ.items() if not name.startswith("HOOP_")},
+                    # mitmdump logs to its standard output; in a file that is to be read while it runs.
+                    "PYTHONUNBUFFERED": "1",
+                },
                 # Ctrl-C at the terminal is for the command in the sandbox; the gateway stops when that has ended.
                 start_new_session=True,
             )
