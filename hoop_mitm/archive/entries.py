@@ -8,6 +8,7 @@ from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.bigquery.rows import Field
 from hoop_mitm.errors import NotInArchive
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.program import Program
 from hoop_mitm.policy.verdict import Verdict
 
 type SessionStatus = Literal["active", "ended", "interrupted"]
@@ -22,6 +23,7 @@ class SessionEntry:
             longer than a session idles (the gateway stopped without saying so).
         jobs: those sent to BigQuery, without dry runs (as in the view ``session_overview``).
         denied: flows that were refused by a rule.
+        program: the processes that opened it, where the gateway could see them; a hint.
         bytes_processed: summed over its jobs without dry runs, which read nothing.
     """
 
@@ -40,6 +42,7 @@ class SessionEntry:
     denied: int = 0
     bytes_processed: int = 0
     bytes_billed: int = 0
+    program: Program | None = None
 
     @property
     def duration(self) -> timedelta:

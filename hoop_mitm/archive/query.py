@@ -28,8 +28,8 @@ class Query:
 
     Attributes:
         text: stands in the statement (or the one that BigQuery was given), a table's name, an error or refusal, the
-            principal's e-mail or subject, a label (``name=value``), the job's id, or the URL of an exchange without a
-            job. Any white space in it matches any white space.
+            principal's e-mail or subject, the program that asked (``Cursor › zsh › bq``), a label (``name=value``), the
+            job's id, or the URL of an exchange without a job. Any white space in it matches any white space.
         rows: look for ``text`` in the rows that clients got, too.
         principal: part of the e-mail or subject.
         connection: the connection's whole name.
@@ -97,7 +97,7 @@ _FOUND = """
     jobs_found AS (
         SELECT
             'job' AS kind, jobs.key AS id, jobs.started_at AS "at", session_id,
-            connection, issuer, subject, email, groups, sessions.kind AS person,
+            connection, issuer, subject, email, groups, sessions.kind AS person, program,
             statement, executed_statement,
             CASE WHEN destination IS NULL THEN referenced_tables ELSE list_append(referenced_tables, destination) END AS tables,
             concat_ws(chr(10), error, CASE WHEN decision <> 'allow' THEN rule END, message) AS trouble,
@@ -119,7 +119,7 @@ _FOUND = """
         SELECT
             'flow' AS kind, flows.id, flows.started_at AS "at", flows.session_id,
             connection, coalesce(sessions.issuer, told.issuer) AS issuer, coalesce(sessions.subject, told.subject) AS subject,
-            coalesce(sessions.email, told.email) AS email, groups, sessions.kind AS person,
+            coalesce(sessions.email, told.email) AS email, groups, sessions.kind AS person, program,
             NULL AS statement, NULL AS executed_statement,
             flows.tables,
             concat_ws(chr(10), flows.error, CASE WHEN flows.decision <> 'allow' THEN flows.rule END, flows.message) AS trouble,
@@ -139,7 +139,7 @@ _FOUND = """
             'event' AS kind, events.id, events.occurred_at AS "at", events.session_id,
             connection, coalesce(events.issuer, sessions.issuer) AS issuer,
             coalesce(events.subject, sessions.subject) AS subject, coalesce(events.email, sessions.email) AS email,
-            groups, sessions.kind AS person,
+            groups, sessions.kind AS person, program,
             NULL AS statement, NULL AS executed_statement, [] AS tables,
             events.message AS trouble, NULL AS labels, NULL AS job, NULL AS url,
             CASE WHEN events.type LIKE '%.refused' THEN 'deny' END AS decision, [events.type] AS types, NULL AS bytes
@@ -174,6 +174,7 @@ _PLACES = {
     ),
     "error": ("trouble",),
     "principal": ("concat_ws(chr(10), email, subject)",),
+    "program": ("program",),
     "label": ("array_to_string(labels, chr(10))",),
     "job": ("job",),
     "url": ("url",),

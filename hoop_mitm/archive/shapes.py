@@ -1,7 +1,7 @@
 """The JSON that the command line prints: stable names, ISO-8601 times in UTC, sizes in bytes, lengths of time in ms."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,8 @@ def session(entry: SessionEntry) -> Json:
         "principal": principal(entry.principal),
         "agent": entry.agent,
         "client_address": entry.client_address,
+        "program": str(entry.program) if entry.program else None,
+        "processes": [asdict(process) for process in entry.program.processes] if entry.program else [],
         "started_at": instant(entry.started_at),
         "ended_at": _time(entry.ended_at),
         "last_seen_at": instant(entry.last_seen_at),

@@ -3,6 +3,7 @@
 Times are read as microseconds and made aware here, so that no reader depends on DuckDB's time zone.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from hoop_mitm.archive.entries import EventEntry, FlowEntry, JobEntry, SessionEn
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.bigquery.rows import schema_fields
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.program import Process, Program
 from hoop_mitm.policy.verdict import Verdict
 
 #: A session that was never closed and of which nothing was seen for this long is over.
@@ -33,7 +35,7 @@ _SESSIONS = """
         FROM jobs WHERE session_id IN (SELECT id FROM chosen) GROUP BY session_id
     )
     SELECT
-        id, name, connection, issuer, subject, email, groups, kind, agent, client_address,
+        id, name, connection, issuer, subject, email, groups, kind, agent, client_address, process,
         epoch_us(started_at), epoch_us(last_seen_at), epoch_us(ended_at),
         coalesce(flows, 0), coalesce(jobs, 0), coalesce(denied, 0),
         coalesce(bytes_processed, 0)::BIGINT, coalesce(bytes_billed, 0)::BIGINT
@@ -124,7 +126,7 @@ def time(microseconds: int) -> datetime:
 
 def _session(row: tuple[Any, ...], now: datetime) -> SessionEntry:
     (
-        id, name, connection, issuer, subject, email, groups, kind, agent, client_address,  # noqa: A001
+        id, name, connection, issuer, subject, email, groups, kind, agent, client_address, process,  # noqa: A001
         started_us, seen_us, ended_us, flows, jobs, denied, processed, billed,
     ) = row  # fmt: skip
     ended = _maybe(ended_us)
@@ -137,6 +139,7 @@ def _session(row: tuple[Any, ...], now: datetime) -> SessionEntry:
         principal=Principal(issuer, subject, email, tuple(groups), kind),
         agent=agent,
         client_address=client_address,
+        program=_program(process),
         started_at=time(started_us),
         last_seen_at=seen,
         ended_at=ended,
@@ -147,6 +150,10 @@ def _session(row: tuple[Any, ...], now: datetime) -> SessionEntry:
         bytes_processed=processed,
         bytes_billed=billed,
     )
+
+
+def _program(process: str | None) -> Program | None:
+    return Program(tuple(Process(**each) for each in json.loads(process))) if process else None
 
 
 def _job(row: tuple[Any, ...]) -> JobEntry:

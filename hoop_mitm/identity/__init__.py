@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.program import Process, Program
 from hoop_mitm.identity.session import Session
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ __all__ = [
     "Identified",
     "OidcVerifier",
     "Principal",
+    "Process",
+    "Program",
     "Session",
     "SessionTokens",
     "Sessions",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Session:
         agent: the client program as its headers tell it (``python``, ``bq``, ``node``, ``toolbox`` …).
         client_address: IP address that the session was first seen from.
         started_at: aware, UTC.
+        program: the process that opened it, when it runs on the gateway's machine. A hint.
     """
 
     id: str
@@ -26,3 +28,4 @@ class Session:
     agent: str
     client_address: str
     started_at: datetime
+    program: Program | None = None

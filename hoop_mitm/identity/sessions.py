@@ -11,6 +11,7 @@ from hoop_mitm.errors import IdentityError
 from hoop_mitm.identity.clock import Clock
 from hoop_mitm.identity.identified import Identified
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.program import Program
 from hoop_mitm.identity.session import Session
 
 REMEMBERED = 10_000
@@ -34,6 +35,18 @@ class _Claim:
     session: Session | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request: who made it, for what, with what, from where and when."""
+
+    identified: Identified
+    connection: str
+    agent: str
+    client_address: str
+    program: Program | None
+    at: float
+
+
 class Sessions:
     """The sessions that are open in this gateway.
 
@@ -52,7 +65,14 @@ class Sessions:
         self._claims: dict[str, _Claim] = {}
         self._claimed_by: dict[str, deque[str]] = {}
 
-    def resolve(self, identified: Identified, connection: str, agent: str, client_address: str) -> tuple[Session, bool]:
+    def resolve(
+        self,
+        identified: Identified,
+        connection: str,
+        agent: str,
+        client_address: str,
+        program: Program | None = None,
+    ) -> tuple[Session, bool]:
         """The session, and whether this request opened it. One that was named and has ended is opened again, as it was.
 
         Args:
@@ -60,6 +80,7 @@ class Sessions:
             connection: name of the connection that the request is for.
             agent: the client program, such as ``python``.
             client_address: IP address.
+            program: the process that asks, where it is known; a session keeps the one that opened it.
 
         Raises:
             IdentityError: ``wrong_connection``, when the token or the session is for another connection;
@@ -67,14 +88,14 @@ class Sessions:
         """
         if identified.connection not in (None, connection):
             raise _wrong_connection(str(identified.connection))
-        now = self._clock()
+        asked = _Asked(identified, connection, agent, client_address, program, self._clock())
         if identified.session_id is not None:
             found = self._open.get(identified.session_id)
             if found is not None and found.session.principal.key != identified.principal.key:
                 raise _foreign()  # Also where its claim was forgotten while it is open.
             claimed = self._claim(identified.session_id, identified.principal, connection)
-            return self._named(claimed, identified, agent, client_address, now)
-        return self._unnamed(identified, connection, agent, client_address, now)
+            return self._named(claimed, asked)
+        return self._unnamed(asked)
 
     def claim(self, session_id: str, principal: Principal, connection: str) -> None:
         """Binds a session id to a principal and a connection, for good.
@@ -97,31 +118,28 @@ class Sessions:
         """The sessions that are open, and those that have ended but were not told by :meth:`expired` yet."""
         return [*self._ended, *(entry.session for entry in self._open.values())]
 
-    def _named(
-        self, claimed: _Claim, identified: Identified, agent: str, client_address: str, now: float
-    ) -> tuple[Session, bool]:
-        session_id = str(identified.session_id)
+    def _named(self, claimed: _Claim, asked: _Asked) -> tuple[Session, bool]:
+        session_id = str(asked.identified.session_id)
         if found := self._open.get(session_id):
-            found.seen_at = now
+            found.seen_at = asked.at
             return found.session, False
         if claimed.session is None:
-            claimed.session = _session(session_id, identified, claimed.connection, agent, client_address, at=now)
-        self._open[session_id] = _Open(claimed.session, now)
+            claimed.session = _session(session_id, asked)
+        self._open[session_id] = _Open(claimed.session, asked.at)
         return claimed.session, True
 
-    def _unnamed(
-        self, identified: Identified, connection: str, agent: str, client_address: str, now: float
-    ) -> tuple[Session, bool]:
-        key = (identified.principal.key, connection, agent, client_address)
+    def _unnamed(self, asked: _Asked) -> tuple[Session, bool]:
+        principal = asked.identified.principal
+        key = (principal.key, asked.connection, asked.agent, asked.client_address)
         found = self._open.get(key)
-        if found is not None and now - found.seen_at < self._idle:
-            found.seen_at = now
+        if found is not None and asked.at - found.seen_at < self._idle:
+            found.seen_at = asked.at
             return found.session, False
         if found is not None:
             self._ended.append(found.session)
-        session = _session(str(uuid7()), identified, connection, agent, client_address, at=now)
-        self._claim(session.id, identified.principal, connection)
-        self._open[key] = _Open(session, now)
+        session = _session(str(uuid7()), asked)
+        self._claim(session.id, principal, asked.connection)
+        self._open[key] = _Open(session, asked.at)
         return session, True
 
     def _claim(self, session_id: str, principal: Principal, connection: str) -> _Claim:
@@ -140,18 +158,17 @@ class Sessions:
         return claimed
 
 
-def _session(
-    session_id: str, identified: Identified, connection: str, agent: str, client_address: str, *, at: float
-) -> Session:
-    principal = identified.principal
+def _session(session_id: str, asked: _Asked) -> Session:
+    principal = asked.identified.principal
     return Session(
         id=session_id,
-        name=identified.session_name or f"{str(principal).partition('@')[0]}-{agent}",
-        connection=connection,
+        name=asked.identified.session_name or f"{str(principal).partition('@')[0]}-{asked.agent}",
+        connection=asked.connection,
         principal=principal,
-        agent=agent,
-        client_address=client_address,
-        started_at=datetime.fromtimestamp(at, UTC),
+        agent=asked.agent,
+        client_address=asked.client_address,
+        started_at=datetime.fromtimestamp(asked.at, UTC),
+        program=asked.program,
     )
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from hoop_mitm.bigquery.operation import Operation
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.program import Program
 from hoop_mitm.identity.session import Session
 from hoop_mitm.recording.records import EventRecord, FlowRecord, Message, Record
 from hoop_mitm.recording.redaction import Redactor
@@ -105,6 +106,7 @@ def session_note(session: Session) -> dict[str, Any]:
         "agent": session.agent,
         "client_address": session.client_address,
         "started_at": session.started_at,
+        "program": _program(session.program),
     }
 
 
@@ -207,6 +209,12 @@ def _principal(principal: Principal | None) -> dict[str, Any] | None:
         "groups": principal.groups,
         "kind": principal.kind,
     }
+
+
+def _program(program: Program | None) -> dict[str, Any] | None:
+    if program is None:
+        return None
+    return {"name": str(program), "processes": [dataclasses.asdict(process) for process in program.processes]}
 
 
 def _clean(value: object) -> object:

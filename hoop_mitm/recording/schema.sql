@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS sessions (
     kind           VARCHAR     NOT NULL,
     agent          VARCHAR     NOT NULL,
     client_address VARCHAR     NOT NULL,
+    program        VARCHAR,
+    process        VARCHAR,
     started_at     TIMESTAMPTZ NOT NULL,
     last_seen_at   TIMESTAMPTZ NOT NULL,
     ended_at       TIMESTAMPTZ
@@ -52,6 +54,8 @@ COMMENT ON COLUMN sessions.groups IS 'The principal''s groups at that time.';
 COMMENT ON COLUMN sessions.kind IS 'user for people, machine for workloads.';
 COMMENT ON COLUMN sessions.agent IS 'The client program as its headers tell it: python, bq, node, toolbox …';
 COMMENT ON COLUMN sessions.client_address IS 'IP address that the session was first seen from.';
+COMMENT ON COLUMN sessions.program IS 'The program that opened the session, after its parents: Cursor › zsh › bq. Known only of programs on the gateway''s machine. A hint, not an identity: a program can call itself what it likes.';
+COMMENT ON COLUMN sessions.process IS 'JSON list of these processes, parents first: pid, name, path, script. NULL where program is.';
 COMMENT ON COLUMN sessions.started_at IS 'When it began.';
 COMMENT ON COLUMN sessions.last_seen_at IS 'The latest time of any of its exchanges.';
 COMMENT ON COLUMN sessions.ended_at IS 'When it was closed (event session.ended); NULL while open, or when its gateway died.';

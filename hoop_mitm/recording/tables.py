@@ -130,6 +130,7 @@ class Batch:
 
 def _session(note: dict[str, Any]) -> dict[str, Any]:
     principal = note["principal"]
+    program = note.get("program")
     started_at = _moment(note["started_at"])
     return {
         "id": note["id"],
@@ -142,6 +143,8 @@ def _session(note: dict[str, Any]) -> dict[str, Any]:
         "kind": principal["kind"],
         "agent": note["agent"],
         "client_address": note["client_address"],
+        "program": program["name"] if program else None,
+        "process": _json(program["processes"]) if program else None,
         "started_at": started_at,
         "last_seen_at": started_at,
         "ended_at": None,

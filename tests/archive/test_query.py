@@ -232,3 +232,17 @@ def test_no_text_is_sql_or_a_pattern(told, hostile):
             assert candidates(archive._database, query, 50) == ()
         hits = archive.search(Query(hostile)).hits
     assert all(hostile.strip() in json.dumps(shapes.hit(hit), ensure_ascii=False).replace("\\n", "\n") for hit in hits)
+
+
+def test_what_a_program_asked_is_found_by_its_name(builder):
+    cursor = [
+        {"pid": 7, "name": "Cursor", "path": "", "script": None},
+        {"pid": 9, "name": "bq", "path": "", "script": None},
+    ]
+    inside = builder.session("inside", program="Cursor › bq", process=json.dumps(cursor))
+    outside = builder.session("outside")
+    for session in (inside, outside):
+        builder.job(session, "SELECT 1")
+    with open_archive(builder.write()) as archive:
+        [hit] = archive.search(Query("cursor › b")).hits
+    assert (hit.session.name, hit.matched, str(hit.session.program)) == ("inside", ("program",), "Cursor › bq")

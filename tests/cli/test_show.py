@@ -203,3 +203,14 @@ def test_nothing_recorded_steers_the_terminal(recording):
     for arguments in (["sessions"], ["show"], ["show", "--flows"], ["show", "--job", "1"], ["replay", "--instant"]):
         output = recording.run(*arguments).stdout
         assert not set(output) & set("\x1b\x07\x9b\u202e"), arguments
+
+
+def test_the_program_that_asked_is_shown_where_it_is_known(recording):
+    process = [{"pid": 7, "name": "Cursor\x1b[31m", "path": "", "script": None}]
+    recording.builder.session("nightly", process=json.dumps(process))
+    shown = recording.run("show", "nightly").stdout
+    assert "program  Cursor" in shown
+    assert "\x1b[31m" not in shown
+    told = json.loads(recording.run("show", "nightly", "--json").stdout)
+    assert (told["program"], told["processes"][0]["pid"]) == ("Cursor\x1b[31m", 7)
+    assert "Cursor" in recording.run("sessions").stdout

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from hoop_mitm.identity import Process, Program
 from hoop_mitm.recording.journal import Entry
 from hoop_mitm.recording.tables import BROKEN
 from tests.recording.building import READ_ROWS, SESSION, ask, ask_one, event, flow, intent
@@ -104,3 +105,15 @@ def test_the_last_word_on_a_flow_counts(gateway: Gateway) -> None:
     gateway.write(intent(id="a"), flow(id="a", status=200), flow(id="a", state="truncated", status=200, error="broke"))
     gateway.fold()
     assert ask(gateway.layout.directory, "SELECT state, error FROM flows") == [("truncated", "broke")]
+
+
+def test_the_program_that_opened_a_session_is_kept_with_it(gateway: Gateway) -> None:
+    editor, client = Process(7, "Cursor", "/opt/cursor"), Process(9, "bq", "/usr/bin/python3", "/sdk/bq.py")
+    asked = replace(flow_at(1), session=replace(SESSION, program=Program((editor, client))))
+    gateway.fold(asked)
+    found = ask_one(gateway.layout.directory, "SELECT program, process FROM sessions")
+    assert found["program"] == "Cursor › bq"
+    assert orjson.loads(found["process"]) == [
+        {"pid": 7, "name": "Cursor", "path": "/opt/cursor", "script": None},
+        {"pid": 9, "name": "bq", "path": "/usr/bin/python3", "script": "/sdk/bq.py"},
+    ]

@@ -81,6 +81,7 @@ def _title(session: SessionEntry) -> Markup:
         ),
         ("Identity", f"{who.subject} at {who.issuer}"),
         ("Through", f"{session.connection}, with {session.agent} from {session.client_address}"),
+        ("Program", str(session.program) if session.program else None),
         (
             "When",
             f"{_moment(session.started_at)} to {_moment(session.ended_at or session.last_seen_at)} UTC ({words.took(session.duration)})",

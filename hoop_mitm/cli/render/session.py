@@ -58,6 +58,8 @@ def header(session: SessionEntry) -> Panel:
     grid.add_row(
         "through", Text(terminal.safe(f"{session.connection}, with {session.agent} from {session.client_address}"))
     )
+    if session.program:
+        grid.add_row("program", Text(terminal.safe(str(session.program))))
     grid.add_row(
         "when",
         Text(

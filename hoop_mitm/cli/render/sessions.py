@@ -28,7 +28,7 @@ def table(sessions: Sequence[SessionEntry], short: Mapping[str, str]) -> Table:
             Text(terminal.safe(session.name)),
             Text(terminal.safe(str(session.principal))),
             Text(terminal.safe(session.connection)),
-            Text(terminal.safe(session.agent)),
+            Text(terminal.safe(str(session.program or session.agent))),
             terminal.day_and_clock(session.started_at),
             Text(session.status, style=_STATUS[session.status]),
             f"{session.jobs:,}",
