@@ -4,6 +4,8 @@ from mitmproxy import http
 
 from hoop_mitm.bigquery import TOKEN_HOSTS, refusals
 
+UNCHECKED = "hoop-mitm could not check this request, so it was not sent to BigQuery. Ask the gateway's owner."
+
 
 def is_grpc(flow: http.HTTPFlow) -> bool:
     return str(flow.request.headers.get("content-type", "")).startswith("application/grpc")
@@ -20,9 +22,7 @@ def refuse(flow: http.HTTPFlow, message: str) -> http.Response:
 
 def internal_error(flow: http.HTTPFlow) -> http.Response:
     """What a client gets when we cannot say yes for a reason of our own."""
-    return refuse(
-        flow, "hoop-mitm could not check this request, so it was not sent to BigQuery. Ask the gateway's owner."
-    )
+    return refuse(flow, UNCHECKED)
 
 
 def answer(refusal: refusals.Refusal) -> http.Response:

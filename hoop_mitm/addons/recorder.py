@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from mitmproxy import ctx, http
 
 from hoop_mitm.addons.abort import abort
+from hoop_mitm.addons.answers import UNCHECKED
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
@@ -29,6 +30,10 @@ PAGES = frozenset({"jobs.getQueryResults", "tabledata.list"})
 """REST answers that may be large, and from which the gateway itself needs nothing."""
 
 ALLOW = Verdict("allow", "default")
+
+HELD_BACK = Verdict("deny", "internal.held_back", UNCHECKED)
+"""Nobody refused it, and it was answered with a refusal all the same: a hook failed, or the request was changed after it
+was understood, and the guard did not let it go. So it says who notices, because a guard that failed notices nothing."""
 
 NOTABLE = ("identity.", "carrier.", "route.", "door.", "ownership.", "internal")
 """Rules whose refusals are events as well: an auditor asks for them without asking for a session."""
@@ -106,6 +111,8 @@ class Recorder(Stage):
             return
         self._close_spools(ticket)
         state: FlowState = "complete" if ticket.forwarded else "refused"
+        if state == "refused" and ticket.verdict is None:
+            ticket.verdict = HELD_BACK
         await self._write(flow, ticket, state)
         ticket.recorded = True
         logger.info(
@@ -122,7 +129,7 @@ class Recorder(Stage):
             return
         self._close_spools(ticket)
         ticket.error = ticket.error or (flow.error.msg if flow.error else None)
-        state: FlowState = "truncated" if ticket.response_spool else "failed" if ticket.forwarded else "refused"
+        state: FlowState = "truncated" if ticket.response_spool else "refused" if ticket.refused else "failed"
         await self._write(flow, ticket, state)
         ticket.recorded = True
 

@@ -13,7 +13,6 @@ from hoop_mitm.addons import gateway_addons
 from hoop_mitm.addons.failsafe import LIFECYCLE
 from hoop_mitm.addons.lockdown import Lockdown
 from hoop_mitm.addons.services import Services
-from hoop_mitm.archive import open_archive
 from hoop_mitm.config import load
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Got, Raw
@@ -56,14 +55,14 @@ def breakable(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         del os.environ["BREAK"]
 
 
-def query(gateway: RunningGateway, token: str, marker: str) -> Got:
+def query(gateway: RunningGateway, token: str, marker: str, *headers: str) -> Got:
     with Raw(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as raw:
         answer = raw.connect()
         if answer.status != 200:
             return answer
         raw.tls()
         sql = {"query": f"SELECT '{marker}' AS marker", "useLegacySql": False}
-        return raw.request("POST", QUERIES, token=token, body=sql)
+        return raw.request("POST", QUERIES, token=token, body=sql, headers=headers)
 
 
 def reached_upstream(world: World, since: int) -> int:
@@ -110,6 +109,41 @@ def test_a_broken_token_exchange_sends_no_token_on(hook: str, breakable: Running
     assert answer.status in (0, 400, 403)
 
 
-def test_what_was_refused_is_recorded(breakable: RunningGateway) -> None:
-    with open_archive(breakable.archive) as archive:
-        assert archive.sessions()
+def test_what_was_held_back_is_recorded_as_denied(breakable: RunningGateway, world: World) -> None:
+    """Whichever stage failed on the way, and the guard too: nobody said no, but nobody may read that it was allowed."""
+    hooks = [
+        hook
+        for hook in hooks_of_all_addons()
+        # Without a ticket there is nothing to record.
+        if hook.partition(".")[2] in ("requestheaders", "request") and not hook.startswith("Strip.")
+    ]
+    run = str(time.monotonic_ns())
+    answers = {}
+    for hook in hooks:
+        (breakable.directory / "break").write_text(hook)
+        answers[hook] = query(breakable, world.issuer.token("alice"), hook, f"User-Agent: {hook}/{run}")
+    (breakable.directory / "break").write_text("")
+    asked = f"SELECT user_agent, state, status, decision, rule, message FROM flows WHERE user_agent LIKE '%/{run}'"
+    recorded = {agent.partition("/")[0]: row for agent, *row in breakable.ask(asked)}
+    assert recorded == {
+        hook: ["refused", 403, "deny", "internal.held_back", answers[hook].message]
+        for hook in hooks
+        # Those are answered, and not sent on, as a flow.
+        if answers[hook].status
+    }
+    assert len(recorded) > 15
+    told = breakable.ask("SELECT count(*) FROM events WHERE details LIKE '%internal.held_back%'")
+    assert told[0][0] >= len(recorded)
+
+
+def test_a_request_that_a_script_changed_is_held_back_and_recorded_so(world: World, tmp_path: Path) -> None:
+    changer = ["-s", str(Path(__file__).parent / "changer.py")]
+    with RunningGateway(world, tmp_path, "mitmdump", changer) as gateway:
+        before = len(world.bigquery.requests())
+        unchanged = query(gateway, world.issuer.token("alice"), "sealed", "User-Agent: left alone")
+        assert (unchanged.status, reached_upstream(world, before) > 0) == (200, True)
+        before = len(world.bigquery.requests())
+        changed = query(gateway, world.issuer.token("alice"), "sealed", "User-Agent: changed")
+        assert (changed.status, reached_upstream(world, before)) == (403, 0)
+        rows = gateway.ask("SELECT decision, rule FROM flows WHERE user_agent = 'changed'")
+        assert rows == [("deny", "internal.held_back")]
