@@ -11,8 +11,9 @@ from urllib.parse import quote
 from hoop_mitm.devkit.estimates import TableName
 from hoop_mitm.devkit.http import Request, Response
 
-#: Where everything is.
+#: Where everything is that is kept. Jobs that touch none of it may run anywhere.
 LOCATION = "US"
+LOCATIONS = ("US", "EU", "us-central1", "us-east1", "europe-west1", "europe-west3", "asia-northeast1")
 OK = 200
 _SERVER_ERROR = 500
 

@@ -138,7 +138,7 @@ class BigQuery:
             case "GET", ["projects", project, "jobs"]:
                 return Response.json(self.jobs.listing(project, request, who))
             case "GET", ["projects", project, "jobs", job]:
-                return Response.json(self.jobs.get(project, job).resource)
+                return Response.json(self.jobs.get(project, job, request.argument("location")).resource)
             case "POST", ["projects", project, "jobs", job, "cancel"]:
                 return Response.json(
                     {"kind": "bigquery#jobCancelResponse", "job": self.jobs.get(project, job).resource}

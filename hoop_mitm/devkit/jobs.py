@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from hoop_mitm.devkit.api import (
     DEFAULT_PAGE,
     LOCATION,
+    LOCATIONS,
     OK,
     STATUS_OF_REASON,
     ApiError,
@@ -26,6 +27,8 @@ from hoop_mitm.devkit.cells import float_timestamps
 from hoop_mitm.devkit.emulator import Emulator
 from hoop_mitm.devkit.estimates import Estimate, Estimates, TableName
 from hoop_mitm.devkit.http import Request
+from hoop_mitm.devkit.job_list import JobList, region_of
+from hoop_mitm.devkit.scripts import children
 from hoop_mitm.devkit.tables import Tables, with_column_names
 
 _JOB_ID = re.compile(r"^[A-Za-z0-9_-]{1,1024}$")
@@ -52,10 +55,34 @@ _QUERY_FIELDS = (
 
 @dataclass(slots=True)
 class Job:
-    """A job as the API shows it, and whose it is."""
+    """A job as the API shows it, and whose it is.
+
+    ``short``: a query that was answered without a job (`JOB_CREATION_OPTIONAL`); only the list of jobs knows it.
+    """
 
     resource: dict[str, Any]
     who: str
+    short: bool = False
+
+    @property
+    def location(self) -> str:
+        return str(self.resource["jobReference"]["location"])
+
+    @property
+    def parent(self) -> str | None:
+        parent: str | None = self.resource["statistics"].get("parentJobId")
+        return parent
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be run as: whose, where, under which id."""
+
+    project: str
+    job_id: str
+    who: str
+    location: str
+    dry_run: bool
 
 
 class Jobs:
@@ -67,12 +94,18 @@ class Jobs:
         self._jobs: dict[tuple[str, str], Job] = {}
         self._taken: set[tuple[str, str]] = set()
         self.tables = Tables(emulator)
+        self.list = JobList(emulator)
         self._estimates = Estimates(self.tables.facts, self.tables.of_dataset)
 
-    def get(self, project: str, job_id: str) -> Job:
+    def get(self, project: str, job_id: str, location: str = "") -> Job:
+        """A job that exists, in ``location`` where one is given.
+
+        Raises:
+            ApiError: there is none.
+        """
         job = self._jobs.get((project, job_id))
-        if job is None:
-            raise ApiError(404, "notFound", f"Not found: Job {project}:{LOCATION}.{job_id}")
+        if job is None or job.short or (location and location.lower() != job.location.lower()):
+            raise ApiError(404, "notFound", f"Not found: Job {project}:{location or LOCATION}.{job_id}")
         return job
 
     def delete(self, project: str, job_id: str) -> None:
@@ -83,15 +116,20 @@ class Jobs:
     def listing(self, project: str, request: Request, who: str) -> dict[str, Any]:
         states = {value.upper() for name, value in request.query if name == "stateFilter"}
         everyone = request.argument("allUsers") == "true"
+        earliest, latest = (int(request.argument(f"{end}CreationTime") or 0) for end in ("min", "max"))
         with self._lock:
             jobs = [job for (home, _), job in self._jobs.items() if home == project]
         shown = [
             job.resource | {"state": job.resource["status"]["state"]}
             for job in reversed(jobs)
             if (everyone or job.who == who)
+            and not job.short
             and (not states or job.resource["status"]["state"] in states)
-            and not request.argument("parentJobId")
+            and (job.parent or "") == request.argument("parentJobId")
+            and earliest <= int(job.resource["statistics"]["creationTime"]) <= (latest or 2**63)
         ]
+        if request.argument("projection").lower() != "full":
+            shown = [{name: value for name, value in job.items() if name != "configuration"} for job in shown]
         start, size = page_of(request, f"jobs:{project}", default=50)
         answer: dict[str, Any] = {
             "kind": "bigquery#jobList",
@@ -108,7 +146,8 @@ class Jobs:
         reference = body.get("jobReference") or {}
         if reference.get("projectId", project) != project:
             raise ApiError(400, "invalid", f"Project id in the URL ({project}) and in jobReference must be the same.")
-        return self.run(project, configuration, who, str(reference.get("jobId") or "")).resource
+        location = str(reference.get("location") or "")
+        return self.run(project, configuration, who, str(reference.get("jobId") or ""), location).resource
 
     def query(self, project: str, body: Mapping[str, Any], who: str) -> dict[str, Any]:
         """``jobs.query``: the same as a job, answered in one go; a job that fails is an HTTP error."""
@@ -116,14 +155,15 @@ class Jobs:
         # True is Google's default, though every client library says otherwise.
         query: dict[str, Any] = {"useLegacySql": body.get("useLegacySql", True)}
         configuration["query"] = query | {name: body[name] for name in _QUERY_FIELDS if name in body}
-        job = self.run(project, configuration, who, f"job_{secrets.token_urlsafe(21)}")
+        location = str(body.get("location") or "")
+        job = self.run(project, configuration, who, f"job_{secrets.token_urlsafe(21)}", location)
         resource, statistics = job.resource, job.resource["statistics"]
         _raise_failure(resource)
         answer: dict[str, Any] = {
             "kind": "bigquery#queryResponse",
             "jobReference": resource["jobReference"],
             "jobComplete": True,
-            "location": LOCATION,
+            "location": job.location,
             "cacheHit": False,
             "creationTime": statistics["creationTime"],
         } | {
@@ -134,7 +174,7 @@ class Jobs:
         if "sessionInfo" in statistics:
             answer["sessionInfo"] = statistics["sessionInfo"]
         if body.get("dryRun"):
-            answer["jobReference"] = {"projectId": project, "location": LOCATION}
+            answer["jobReference"] = {"projectId": project, "location": job.location}
             answer["schema"] = statistics["query"].get("schema", {"fields": []})
             return answer
         answer |= {
@@ -148,11 +188,15 @@ class Jobs:
         size = int(body.get("maxResults", DEFAULT_PAGE))
         integers = bool((body.get("formatOptions") or {}).get("useInt64Timestamp"))
         page = self._page_of_results(project, job, 0, size, integers=integers)
+        if body.get("jobCreationMode") == "JOB_CREATION_OPTIONAL" and "pageToken" not in page:
+            job.short = True
+            answer["queryId"] = answer.pop("jobReference")["jobId"]
+            answer.pop("jobCreationReason")
         return answer | {name: page[name] for name in ("schema", "rows", "totalRows", "pageToken") if name in page}
 
     def results(self, project: str, job_id: str, request: Request) -> dict[str, Any]:
         """``jobs.getQueryResults``."""
-        job = self.get(project, job_id)
+        job = self.get(project, job_id, request.argument("location"))
         _raise_failure(job.resource)
         if "query" not in job.resource["configuration"]:
             raise ApiError(400, "invalid", "Query results can be had of query jobs only.")
@@ -188,8 +232,8 @@ class Jobs:
             answer["pageToken"] = page_token(f"{project}:{job_id}", page["pageToken"])
         return answer
 
-    def run(self, project: str, configuration: dict[str, Any], who: str, job_id: str = "") -> Job:
-        """Runs a job to its end.
+    def run(self, project: str, configuration: dict[str, Any], who: str, job_id: str = "", location: str = "") -> Job:
+        """Runs a job to its end, in ``location`` or where its data is.
 
         Raises:
             ApiError: for what Google refuses to make a job of. A job that fails is returned.
@@ -203,10 +247,11 @@ class Jobs:
         dry_run = configuration.get("dryRun") in (True, "true")
         with self._lock:
             if (project, job_id) in self._taken:
-                raise ApiError(409, "duplicate", f"Already Exists: Job {project}:{LOCATION}.{job_id}")
+                raise ApiError(409, "duplicate", f"Already Exists: Job {project}:{location or LOCATION}.{job_id}")
             self._taken.add((project, job_id))
         try:
-            job = self._run(project, configuration, kinds[0], who, job_id, dry_run=dry_run)
+            order = _Order(project, job_id, who, _place(configuration, location), dry_run)
+            job = self._run(order, configuration, kinds[0])
         except BaseException:
             self._taken.discard((project, job_id))
             raise
@@ -214,60 +259,84 @@ class Jobs:
             if dry_run:
                 self._taken.discard((project, job_id))
             else:
+                for child in children(job.resource):
+                    self._jobs[project, child["jobReference"]["jobId"]] = Job(child, who)
                 self._jobs[project, job_id] = job
         return job
 
-    def _run(
-        self, project: str, configuration: dict[str, Any], kind: str, who: str, job_id: str, *, dry_run: bool
-    ) -> Job:
+    def _run(self, order: _Order, configuration: dict[str, Any], kind: str) -> Job:
         started = _now()
         if kind == "query":
-            job = self._run_query(project, configuration, job_id, who, dry_run=dry_run)
+            job = self._run_query(order, configuration)
         else:
-            job = self._run_other(project, configuration, job_id)
+            job = self._run_other(order.project, configuration, order.job_id)
         resource = job.resource
         resource |= {
             "kind": "bigquery#job",
-            "id": f"{project}:{LOCATION}.{job_id}",
-            "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/jobs/{job_id}?location={LOCATION}",
-            "etag": etag_of(project, job_id),
-            "jobReference": {"projectId": project, "jobId": job_id, "location": LOCATION},
-            "user_email": who,
-            "principal_subject": who if who.startswith("principal:") else f"serviceAccount:{who}",
+            "id": f"{order.project}:{order.location}.{order.job_id}",
+            "selfLink": f"https://bigquery.googleapis.com/bigquery/v2/projects/{order.project}/jobs/{order.job_id}?location={order.location}",
+            "etag": etag_of(order.project, order.job_id),
+            "jobReference": {"projectId": order.project, "jobId": order.job_id, "location": order.location},
+            "user_email": order.who,
+            "principal_subject": order.who if order.who.startswith("principal:") else f"serviceAccount:{order.who}",
             "jobCreationReason": {"code": "REQUESTED"},
         }
         resource["configuration"]["jobType"] = kind.upper()
-        if dry_run:
+        if order.dry_run:
             resource["jobReference"].pop("jobId")
-            resource["id"] = f"{project}:{LOCATION}."
+            resource["id"] = f"{order.project}:{order.location}."
         else:
             resource["statistics"] |= {"startTime": started, "endTime": _now()}
         resource["statistics"]["creationTime"] = started
-        job.who = who
+        job.who = order.who
         return job
 
-    def _run_query(self, project: str, configuration: dict[str, Any], job_id: str, who: str, *, dry_run: bool) -> Job:
+    def _run_query(self, order: _Order, configuration: dict[str, Any]) -> Job:
         query = {"useLegacySql": True} | configuration["query"]
         statement = str(query.get("query", ""))
         if not statement.strip():
             raise ApiError(400, "required", "Required parameter is missing: query")
         home = query.get("defaultDataset") or {}
-        default = (home.get("projectId", project), home["datasetId"]) if "datasetId" in home else None
+        default = (home.get("projectId", order.project), home["datasetId"]) if "datasetId" in home else None
         self.tables.materialise_named_in(statement)
-        estimate = self._estimates.of(statement, project, default)
+        estimate = self._estimates.of(statement, order.project, default)
+        if estimate.tables and order.location != LOCATION:
+            first = estimate.tables[0]
+            raise ApiError(
+                404,
+                "notFound",
+                f"Not found: Dataset {first.project}:{first.dataset} was not found in location {order.location}",
+            )
+        with self._lock:
+            known = [job.resource for job in self._jobs.values()]
+        with self.list.in_place_of_views(statement, order.project, order.location, order.who, known) as listed:
+            if listed.processed:
+                estimate = Estimate(estimate.tables, estimate.processed + listed.processed)
+            return self._run_statement(order, configuration, query, listed.statement, estimate)
+
+    def _run_statement(
+        self,
+        order: _Order,
+        configuration: dict[str, Any],
+        query: dict[str, Any],
+        statement: str,
+        estimate: Estimate,
+    ) -> Job:
+        """``statement`` is what the emulator is given in place of the query's own."""
         limit = int(query.get("maximumBytesBilled") or 0)
-        if limit and not dry_run and estimate.billed > limit:
+        if limit and not order.dry_run and estimate.billed > limit:
             message = f"Query exceeded limit for bytes billed: {limit}. {estimate.billed} or higher required."
             return _failed(configuration | {"query": query}, "bytesBilledLimitExceeded", message)
-        if not dry_run and (error := self._destination_error(project, query)) is not None:
+        if not order.dry_run and (error := self._destination_error(order.project, query)) is not None:
             return _failed(configuration | {"query": query}, *error)
         # The emulator does not write to a destination, though it answers as if it had.
         sent = {name: value for name, value in query.items() if name not in _DESTINATION_FIELDS}
+        sent["query"] = statement
         status, answer = self._emulator.call(
             "POST",
-            f"/bigquery/v2/projects/{quote(project)}/jobs",
+            f"/bigquery/v2/projects/{quote(order.project)}/jobs",
             json_body={
-                "jobReference": {"projectId": project, "jobId": job_id},
+                "jobReference": {"projectId": order.project, "jobId": order.job_id},
                 "configuration": configuration | {"query": sent},
             },
         )
@@ -276,11 +345,11 @@ class Jobs:
         for error in (answer["status"].get("errorResult"), *answer["status"].get("errors", ())):
             if error:
                 error["message"] = _TABLE_IN_MESSAGE.sub(r"Table \1:\2", error["message"])
-        job = Job({"configuration": configuration | {"query": query}, "status": answer["status"]}, who)
-        self._describe_query(job, answer["statistics"], estimate, dry_run=dry_run)
-        if job.resource["status"].get("errorResult") or dry_run:
+        job = Job({"configuration": configuration | {"query": query}, "status": answer["status"]}, order.who)
+        self._describe_query(job, answer["statistics"], estimate, dry_run=order.dry_run)
+        if job.resource["status"].get("errorResult") or order.dry_run:
             return job
-        self._place_result(project, job_id, job, answer)
+        self._place_result(order.project, order.job_id, job, answer)
         return job
 
     def _describe_query(self, job: Job, statistics: dict[str, Any], estimate: Estimate, *, dry_run: bool) -> None:
@@ -386,6 +455,15 @@ class Jobs:
                 "badRecords": "0",
             }
         return job
+
+
+def _place(configuration: Mapping[str, Any], location: str) -> str:
+    statement = str((configuration.get("query") or {}).get("query", ""))
+    known = {each.lower(): each for each in LOCATIONS}
+    asked = location or region_of(statement) or LOCATION
+    if location and location.lower() not in known:
+        raise ApiError(400, "invalid", f"Invalid location: {location}")
+    return known.get(asked.lower(), LOCATION)
 
 
 def _destination(project: str, table: Mapping[str, str]) -> TableName:
