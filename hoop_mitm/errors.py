@@ -3,6 +3,8 @@
     HoopError
     ├── ConfigError         hoop.yaml, or an option, is wrong: nothing starts
     ├── IdentityError       we do not know who asks: the request goes nowhere
+    ├── LoginError          signing in did not succeed, or is over: nobody is signed in on this machine
+    │   └── Unreachable     the issuer, or the gateway, does not answer
     ├── Denied              we know who asks, and the answer is no
     ├── CredentialError     Google's credential cannot be had just now
     ├── RecordingError      the journal cannot be written: requests are refused
@@ -44,6 +46,18 @@ class IdentityError(HoopError):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
+
+
+class LoginError(HoopError):
+    """Nobody is signed in, or signing in did not succeed; the message says how to sign in."""
+
+    exit_code = 1
+
+
+class Unreachable(LoginError):
+    """What signing in needs does not answer: the issuer, or the gateway."""
+
+    exit_code = 3
 
 
 class Denied(HoopError):

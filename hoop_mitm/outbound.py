@@ -64,6 +64,21 @@ def session(upstream: Upstream, *, ca: Path | None = None) -> requests.Session:
     return made
 
 
+def get(session: requests.Session, url: str) -> bytes:
+    """The body of a 200 answer.
+
+    Raises:
+        OSError: no answer, an answer other than 200 (redirects are not followed), or one that is too large.
+    """
+    with session.get(url, timeout=TIMEOUT, allow_redirects=False, stream=True) as answer:
+        if answer.status_code != requests.codes.ok:
+            raise OSError(f"{url} answered {answer.status_code}")
+        body = answer.raw.read(MAX_DOCUMENT + 1, decode_content=True)
+        if len(body) > MAX_DOCUMENT:
+            raise OSError(f"{url} answered more than {MAX_DOCUMENT} bytes")
+        return bytes(body)
+
+
 class Fetcher:
     """Small documents by GET, off the event loop: what the identity room reads issuers with."""
 
@@ -82,10 +97,4 @@ class Fetcher:
     def _get(self, url: str, ca: Path | None) -> bytes:
         if ca not in self._sessions:
             self._sessions[ca] = session(self._upstream, ca=ca)
-        with self._sessions[ca].get(url, timeout=TIMEOUT, allow_redirects=False, stream=True) as answer:
-            if answer.status_code != requests.codes.ok:
-                raise OSError(f"{url} answered {answer.status_code}")
-            body = answer.raw.read(MAX_DOCUMENT + 1, decode_content=True)
-            if len(body) > MAX_DOCUMENT:
-                raise OSError(f"{url} answered more than {MAX_DOCUMENT} bytes")
-            return bytes(body)
+        return get(self._sessions[ca], url)

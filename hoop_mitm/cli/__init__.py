@@ -21,6 +21,9 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "demo": ("hoop_mitm.cli.demo:demo", "See a whole recorded session in under a minute."),
         "sandbox": ("hoop_mitm.cli.sandbox:sandbox", "Run a command against a BigQuery of your own, recorded."),
     },
+    "Sign in": {
+        "token": ("hoop_mitm.cli.token:token", "Print a fresh ID token of yours."),
+    },
     "Run the gateway": {
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
     },

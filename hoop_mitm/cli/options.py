@@ -20,6 +20,14 @@ db_option = click.option(
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
+client_option = click.option(
+    "--client",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="HOOP_CLIENT",
+    show_envvar=True,
+    help="The client file; default client.yaml in your configuration directory (~/.config/hoop-mitm).",
+)
+
 
 def reading(command: Command) -> Command:
     """What every reading command takes: ``--db`` and ``--json``."""

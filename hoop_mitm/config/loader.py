@@ -32,6 +32,15 @@ def load(path: Path) -> Config:
     return _resolved(config, path.absolute().parent)
 
 
+def document(path: Path) -> object:
+    """What a YAML file says, as plain Python objects; for files of another shape than ``hoop.yaml``.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not YAML.
+    """
+    return _plain(_parse(path, _text(path)))
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")

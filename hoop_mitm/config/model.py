@@ -97,6 +97,7 @@ def _as_texts(value: object) -> object:
 
 IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
 HostPort = Annotated[str, AfterValidator(_host_and_port)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 Text = Annotated[str, Field(min_length=1)]
 AcceptedValues = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_as_texts)]
 
@@ -275,7 +276,7 @@ class Connection(Model):
 class Upstream(Model):
     """How the gateway reaches Google."""
 
-    proxy: Annotated[str, AfterValidator(_proxy_url)] | None = Field(
+    proxy: ProxyUrl | None = Field(
         default=None,
         repr=False,  # It may hold a password.
         description="the company's own proxy, http://[user:password@]host:port",

@@ -16,7 +16,9 @@ from hoop_mitm.identity.clock import Clock
 from hoop_mitm.identity.issuer_keys import Fetch, IssuerKeys
 from hoop_mitm.identity.principal import Principal
 
-_ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+"""The signature algorithms that anybody may use here: never ``none``, never a secret that both sides know."""
+
 #: ID tokens say `JWT` or nothing, access tokens `at+jwt` (RFC 9068). Anything else is made for another purpose.
 _TYPES = frozenset({"", "jwt", "at+jwt"})
 _FOR_ANOTHER_PURPOSE = frozenset(
@@ -90,7 +92,7 @@ class OidcVerifier:
 
 
 def _check_type(token: jws.Unverified) -> None:
-    if token.algorithm not in _ASYMMETRIC:
+    if token.algorithm not in ASYMMETRIC:
         _refuse_algorithm()
     if token.type not in _TYPES or not isinstance(token.header.get("typ", ""), str):
         refuse_type()
