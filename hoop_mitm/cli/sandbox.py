@@ -78,7 +78,7 @@ def sandbox(user: str, directory: Path, config: Path | None, command: tuple[str,
 
 
 def _run(chosen: "Sandbox", command: tuple[str, ...]) -> int:
-    from hoop_mitm.devkit import foreground
+    from hoop_mitm import foreground
 
     return foreground.run(command, chosen.environment(f"{chosen.user} {Path(command[0]).name}"), chosen.broken)
 

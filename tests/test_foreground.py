@@ -1,5 +1,7 @@
 import os
 import pty
+import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -7,7 +9,7 @@ import time
 
 import pytest
 
-from hoop_mitm.devkit import foreground
+from hoop_mitm import foreground
 from hoop_mitm.errors import SandboxError
 
 
@@ -56,7 +58,7 @@ time.sleep(30)
 """
 OUTER = f"""
 import os, sys
-from hoop_mitm.devkit import foreground
+from hoop_mitm import foreground
 sys.exit(foreground.run([sys.executable, "-c", {INNER!r}], os.environ, lambda: None))
 """
 
@@ -87,3 +89,53 @@ def test_ctrl_c_at_a_terminal_reaches_the_command_once():
         pass  # Linux's way to say that the other side of a terminal has closed.
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == signal.SIGINT
     assert output.count(b"got 2") == 1
+
+
+def read_until(terminal: int, wanted: bytes) -> bytes:
+    output = b""
+    deadline = time.monotonic() + 20
+    while wanted not in output:
+        assert time.monotonic() < deadline, output
+        if select.select([terminal], [], [], 0.2)[0]:
+            output += os.read(terminal, 1024)
+    return output
+
+
+def test_ctrl_z_stops_both_and_fg_takes_both_up_again():
+    """Under a shell with job control, as somebody would do it with an editor."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PS1"] = "prompt> "
+        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+    code = "import sys; print('rea' + 'dy', flush=True); print('got ' + input(), flush=True)"
+    wrapped = f"import os, sys; from hoop_mitm import foreground; sys.exit(foreground.run([sys.executable, '-c', {code!r}], os.environ))"
+    read_until(terminal, b"prompt> ")
+    os.write(terminal, f"{shlex.join([sys.executable, '-c', wrapped])}\n".encode())
+    read_until(terminal, b"ready")
+    os.write(terminal, b"\x1a")
+    read_until(terminal, b"prompt> ")
+    os.write(terminal, b"jobs; echo still-here\n")
+    assert b"Stopped" in read_until(terminal, b"\nstill-here")
+    os.write(terminal, b"fg\n")
+    read_until(terminal, b"import")
+    os.write(terminal, b"hello\n")
+    read_until(terminal, b"got hello")
+    os.write(terminal, b"exit\n")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(terminal)
+
+
+def test_what_is_ignored_stays_ignored():
+    code = "import signal; raise SystemExit(signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN)"
+    outer = (
+        "import os, signal, sys; from hoop_mitm import foreground; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        f"sys.exit(foreground.run([sys.executable, '-c', {code!r}], os.environ))"
+    )
+    assert subprocess.run([sys.executable, "-c", outer], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("status", "seen"), [(0, 0), (3, 3), (255, 255), (130, -2), (143, -15), (137, -9)])
+def test_we_end_as_the_command_has_ended(status, seen):
+    code = f"from hoop_mitm import foreground; print('out'); foreground.end_as({status})"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (seen, "out\n")
