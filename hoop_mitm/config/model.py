@@ -259,6 +259,56 @@ type CredentialConfig = Annotated[
 ]
 
 
+class Keep(Model):
+    """How long what is recorded is kept, from the end of an exchange; `hoop-mitm retention apply` deletes what is older.
+    What is not named is kept for ever."""
+
+    bodies: Duration | None = Field(
+        default=None, description="what went over the wire: requests and answers, with rows"
+    )
+    statements: Duration | None = Field(
+        default=None, description="SQL, and what may quote it: errors, labels, schemas of results"
+    )
+    metadata: Duration | None = Field(default=None, description="all the rest: who, when, which tables, how much")
+
+    @model_validator(mode="after")
+    def _less_is_kept_longer(self) -> "Keep":
+        for (longer, outer), (shorter, inner) in itertools.pairwise(
+            (("metadata", self.metadata), ("statements", self.statements), ("bodies", self.bodies))
+        ):
+            if outer is not None and (inner is None or inner > outer):
+                raise ValueError(
+                    f"`{shorter}` {'is for ever where it is not named' if inner is None else 'is longer than `' + longer + '`'}, "
+                    f"but {_WITHIN[shorter]}: give `{shorter}` the same duration as `{longer}`, or a shorter one"
+                )
+        return self
+
+
+#: Why one may not outlive the other.
+_WITHIN = {"bodies": "a body holds the statement", "statements": "a statement cannot be kept without its record"}
+
+
+class Reconcile(Model):
+    """What `hoop-mitm reconcile` needs to know beside the recording, to compare it with BigQuery's own list of jobs."""
+
+    locations: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], ...] = Field(
+        default=(),
+        description="BigQuery locations (`EU`, `us-central1`) to ask besides those where jobs or datasets are known",
+    )
+    direct_accounts: tuple[Text, ...] = Field(
+        default=(),
+        description="accounts, as `user_email` in `INFORMATION_SCHEMA.JOBS`, whose jobs need not pass the gateway, such "
+        "as a scheduler's: counted, not named one by one; the gateway's own is never taken for one",
+    )
+    credential: (
+        Annotated[ServiceAccountKey | ApplicationDefault | Impersonation, Field(discriminator="type")] | None
+    ) = Field(
+        default=None,
+        description="how it reaches Google, where the connection's own credential should not list everybody's jobs, or "
+        "is `federation` and so nobody's",
+    )
+
+
 class Connection(Model):
     """A named BigQuery target."""
 
@@ -271,6 +321,9 @@ class Connection(Model):
         default="full", description="how much is recorded of what goes through it"
     )
     groups: tuple[Text, ...] = Field(default=(), description="groups that may use it; empty: every known principal")
+    keep: Keep | None = Field(
+        default=None, description="how long what goes through it is kept, instead of `recording.keep`"
+    )
 
 
 class Upstream(Model):
@@ -328,6 +381,11 @@ class Recording(Model):
     directory: Path = Field(default=Path("recordings"), description="journal and archive")
     fold_interval: Duration = Field(
         default=timedelta(seconds=1), description="how often the journal is folded into the archive"
+    )
+    keep: Keep = Field(
+        default=Keep(),
+        description="how long it is kept, where a connection has no `keep` of its own; also for what belongs to no connection "
+        "(refused sign-ins, say) or to one that is no longer in this file",
     )
 
 

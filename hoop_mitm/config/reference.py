@@ -23,6 +23,7 @@ from hoop_mitm.config.model import (
     Identity,
     Impersonation,
     Issuer,
+    Keep,
     Recording,
     ServiceAccountKey,
     SessionTokens,
@@ -46,7 +47,9 @@ SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     "identity.session_tokens": (SessionTokens,),
     "connections[]": (Connection,),
     "connections[].credential": (ServiceAccountKey, ApplicationDefault, Impersonation, Federation),
+    "connections[].reconcile": (Reconcile,),
     "recording": (Recording,),
+    "recording.keep, connections[].keep": (Keep,),
 }
 
 
