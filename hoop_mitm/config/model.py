@@ -272,20 +272,17 @@ class Keep(Model):
     metadata: Duration | None = Field(default=None, description="all the rest: who, when, which tables, how much")
 
     @model_validator(mode="after")
-    def _less_is_kept_longer(self) -> "Keep":
-        for (longer, outer), (shorter, inner) in itertools.pairwise(
-            (("metadata", self.metadata), ("statements", self.statements), ("bodies", self.bodies))
+    def _what_holds_more_goes_first(self) -> "Keep":
+        for inner, outer, why in (
+            ("bodies", "statements", "a body holds the statement"),
+            ("statements", "metadata", "a statement is part of its record"),
         ):
-            if outer is not None and (inner is None or inner > outer):
-                raise ValueError(
-                    f"`{shorter}` {'is for ever where it is not named' if inner is None else 'is longer than `' + longer + '`'}, "
-                    f"but {_WITHIN[shorter]}: give `{shorter}` the same duration as `{longer}`, or a shorter one"
-                )
+            limit, value = getattr(self, outer), getattr(self, inner)
+            if limit is None or (value is not None and value <= limit):
+                continue
+            kept = "are kept for ever where nothing is named" if value is None else "are kept longer"
+            raise ValueError(f"`{inner}` {kept}, and {why}: give them at most what `{outer}` has")
         return self
-
-
-#: Why one may not outlive the other.
-_WITHIN = {"bodies": "a body holds the statement", "statements": "a statement cannot be kept without its record"}
 
 
 class Reconcile(Model):
@@ -321,6 +318,7 @@ class Connection(Model):
         default="full", description="how much is recorded of what goes through it"
     )
     groups: tuple[Text, ...] = Field(default=(), description="groups that may use it; empty: every known principal")
+    reconcile: Reconcile = Field(default=Reconcile(), description="for comparing with BigQuery's own list of jobs")
     keep: Keep | None = Field(
         default=None, description="how long what goes through it is kept, instead of `recording.keep`"
     )

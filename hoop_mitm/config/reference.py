@@ -24,6 +24,7 @@ from hoop_mitm.config.model import (
     Impersonation,
     Issuer,
     Keep,
+    Reconcile,
     Recording,
     ServiceAccountKey,
     SessionTokens,
