@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from hoop_mitm.config import Gateway, Identity, Issuer, is_loopback, split_host_port
+from hoop_mitm.config import Gateway, Identity, Issuer, Keep, is_loopback, split_host_port
 
 
 @pytest.mark.parametrize(
@@ -108,3 +108,29 @@ def test_host_and_port(text, expected):
 def test_what_is_no_host_and_port_is_refused(text):
     with pytest.raises(ValueError, match="write host:port"):
         split_host_port(text)
+
+
+@pytest.mark.parametrize(
+    ("keep", "problem"),
+    [
+        ({}, None),
+        ({"bodies": "30d"}, None),
+        ({"bodies": "30d", "statements": "180d"}, None),
+        ({"bodies": "30d", "statements": "180d", "metadata": "400d"}, None),
+        ({"bodies": "30d", "statements": "30d", "metadata": "30d"}, None),
+        ({"bodies": "0s", "statements": "0s"}, None),
+        ({"statements": "180d"}, "`bodies` are kept for ever where nothing is named, and a body holds the statement"),
+        ({"bodies": "181d", "statements": "180d"}, "`bodies` are kept longer, and a body holds the statement"),
+        ({"metadata": "400d"}, "`statements` are kept for ever where nothing is named"),
+        ({"bodies": "30d", "metadata": "400d"}, "`statements` are kept for ever where nothing is named"),
+        ({"bodies": "1d", "statements": "401d", "metadata": "400d"}, "`statements` are kept longer"),
+        ({"bodies": "for ever"}, "write a duration"),
+        ({"rows": "30d"}, "Extra inputs"),
+    ],
+)
+def test_what_holds_more_is_not_kept_longer(keep, problem):
+    if problem is None:
+        assert Keep.model_validate(keep).model_dump(exclude_none=True).keys() == keep.keys()
+    else:
+        with pytest.raises(ValidationError, match=problem):
+            Keep.model_validate(keep)
