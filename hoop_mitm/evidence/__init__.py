@@ -16,6 +16,7 @@ from hoop_mitm.evidence.checkpoint import Checkpoint
 from hoop_mitm.evidence.commitment import BodyCommitment, commit, new_salt
 from hoop_mitm.evidence.keys import RecordingKey, RecordingKeys, public_key
 from hoop_mitm.evidence.parts import PARTS, Part, join, split
+from hoop_mitm.evidence.removals import observations_digest, removals_digest
 
 __all__ = [
     "PARTS",
@@ -33,7 +34,9 @@ __all__ = [
     "join",
     "link",
     "new_salt",
+    "observations_digest",
     "public_key",
     "record_digest",
+    "removals_digest",
     "split",
 ]
