@@ -6,7 +6,7 @@ asks again until it gets in, reads, and lets go.
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +79,22 @@ class Database:
 def _connect(path: Path, wait: float) -> "duckdb.DuckDBPyConnection":
     import duckdb
 
+    return patiently(path, wait, lambda: duckdb.connect(str(path), read_only=True, config=_SETTINGS))
+
+
+def patiently[Opened](path: Path, wait: float, opened: Callable[[], Opened]) -> Opened:
+    """What ``opened`` gives, asked for up to ``wait`` seconds while another process holds ``path``.
+
+    Raises:
+        ArchiveError: it cannot be opened, or stayed held.
+    """
+    import duckdb
+
     give_up = time.monotonic() + wait
     pause = _FIRST_PAUSE
     while True:
         try:
-            return duckdb.connect(str(path), read_only=True, config=_SETTINGS)
+            return opened()
         except duckdb.Error as error:
             if not _is_locked(error):
                 raise _cannot_open(path, error) from error
