@@ -25,9 +25,8 @@ from hoop_mitm.devkit.http import Request, Response
 CLIENT_ID = "hoop-mitm"
 _ALGORITHM = "RS256"
 _CODE_LIFETIME = 120
-_DEVICE_LIFETIME = 600
 _POLL_INTERVAL = 1
-_LIFETIME = timedelta(hours=1)
+_SLOWER = 1
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -88,6 +87,18 @@ class _Device:
     expires_at: float
     user: str | None = None
     refused: bool = False
+    interval: float = _POLL_INTERVAL
+    asked_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Refresh:
+    """A refresh token. All that come from one sign-in are a family: when one is used twice, the whole family goes."""
+
+    user: str
+    client: str
+    family: str
+    used: bool = False
 
 
 @dataclass(slots=True)
@@ -109,7 +120,8 @@ class OAuthError(Exception):
 class Issuer:
     """Both issuers. ``url`` and ``machine_url`` are their ``iss``; they are known once the server listens.
 
-    ``outage = True`` makes every answer a 503 until it is ``False`` again.
+    ``outage = True`` makes every answer a 503 until it is ``False`` again; ``lifetime`` and ``device_lifetime`` are
+    how long what it gives is good; ``device_flow = False`` takes the device flow out of what it offers.
     """
 
     def __init__(self) -> None:
@@ -117,11 +129,14 @@ class Issuer:
         self.users: dict[str, User] = {user.name: user for user in PEOPLE}
         self.machines: dict[str, User] = {machine.name: machine for machine in _machines()}
         self.outage = False
+        self.lifetime = timedelta(hours=1)
+        self.device_lifetime = timedelta(minutes=10)
+        self.device_flow = True
         self._people_keys, self._machine_keys = Keys(), Keys()
         self._codes: dict[str, _Code] = {}
         self._devices: dict[str, _Device] = {}
         self._user_codes: dict[str, str] = {}
-        self._refresh: dict[str, tuple[str, str]] = {}
+        self._refresh: dict[str, _Refresh] = {}
         self._lock = threading.Lock()
 
     @property
@@ -134,7 +149,7 @@ class Issuer:
         self,
         user: str,
         audience: str = CLIENT_ID,
-        lifetime: timedelta = _LIFETIME,
+        lifetime: timedelta | None = None,
         **claims: Any,
     ) -> str:
         """An ID token for a user or machine by name. ``claims`` override or (with ``None``) remove what it says.
@@ -152,7 +167,7 @@ class Issuer:
             "azp": audience,
             "iat": now,
             "nbf": now,
-            "exp": now + int(lifetime.total_seconds()),
+            "exp": now + int((lifetime or self.lifetime).total_seconds()),
             "jti": secrets.token_hex(8),
             "groups": list(who.groups),
         }
@@ -175,6 +190,19 @@ class Issuer:
         """
         device = self._devices[self._user_codes[user_code.upper()]]
         device.user = self.users[user].name
+
+    def deny(self, user_code: str) -> None:
+        """What a person does on the device page who did not ask for this.
+
+        Raises:
+            KeyError: if there is no such code.
+        """
+        self._devices[self._user_codes[user_code.upper()]].refused = True
+
+    def sign_out(self, user: str) -> None:
+        """What an administrator does: nothing that this user has can be refreshed any more."""
+        with self._lock:
+            self._refresh = {token: known for token, known in self._refresh.items() if known.user != user}
 
     def verify(self, token: str, audience: str | None = None) -> dict[str, Any]:
         """The claims of a token that one of the two issuers signed.
@@ -216,16 +244,25 @@ class Issuer:
                 case "POST", "/token":
                     answer = self._machine_token(request) if machines else self._token(request.form())
                     return Response.json(answer, headers={"cache-control": "no-store"})
-                case (("GET" | "POST"), "/authorize") if not machines:
-                    return self._authorize(request)
-                case "POST", "/device_authorization" if not machines:
-                    return Response.json(self._device_authorization(request.form()))
-                case (("GET" | "POST"), "/device") if not machines:
-                    return self._device_page(request)
-                case "GET", "/userinfo" if not machines:
-                    return self._userinfo(request)
+                case _ if not machines:
+                    return self._for_people(request)
         except OAuthError as error:
             return Response.json({"error": error.error, "error_description": error.description}, error.status)
+        return Response.json({"error": "not_found"}, 404)
+
+    def _for_people(self, request: Request) -> Response:
+        match request.method, request.path:
+            case (("GET" | "POST"), "/authorize"):
+                return self._authorize(request)
+            case "POST", "/revoke":
+                self._revoke(request.form())
+                return Response()
+            case "POST", "/device_authorization" if self.device_flow:
+                return Response.json(self._device_authorization(request.form()))
+            case (("GET" | "POST"), "/device") if self.device_flow:
+                return self._device_page(request)
+            case "GET", "/userinfo":
+                return self._userinfo(request)
         return Response.json({"error": "not_found"}, 404)
 
     def _discovery(self, *, machines: bool) -> dict[str, Any]:
@@ -243,11 +280,18 @@ class Issuer:
                 "grant_types_supported": ["client_credentials"],
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             }
+        device = {"device_authorization_endpoint": f"{base}/device_authorization"} if self.device_flow else {}
         return common | {
+            **device,
             "authorization_endpoint": f"{base}/authorize",
-            "device_authorization_endpoint": f"{base}/device_authorization",
+            "revocation_endpoint": f"{base}/revoke",
             "userinfo_endpoint": f"{base}/userinfo",
-            "grant_types_supported": ["authorization_code", "refresh_token", _DEVICE_GRANT],
+            "authorization_response_iss_parameter_supported": True,
+            "grant_types_supported": [
+                "authorization_code",
+                "refresh_token",
+                *([_DEVICE_GRANT] if self.device_flow else []),
+            ],
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["none"],
             "scopes_supported": ["openid", "email", "profile", "groups", "offline_access"],
@@ -260,15 +304,17 @@ class Issuer:
         if asked.get("client_id") != CLIENT_ID or not redirect.startswith(("http://127.0.0.1", "http://localhost")):
             raise OAuthError("invalid_request", "Unknown client, or a redirect_uri that is not on loopback.")
         if asked.get("response_type") != "code":
-            return _redirect(redirect, asked, error="unsupported_response_type")
+            return _redirect(self.url, redirect, asked, error="unsupported_response_type")
         if asked.get("code_challenge_method") != "S256" or not asked.get("code_challenge"):
-            return _redirect(redirect, asked, error="invalid_request", error_description="PKCE with S256 is required")
+            return _redirect(
+                self.url, redirect, asked, error="invalid_request", error_description="PKCE with S256 is required"
+            )
         # `login_hint` with `prompt=none` is how a script signs in without a page.
-        user = asked.get("user") or (asked.get("login_hint") if asked.get("prompt") == "none" else None)
+        user = asked.get("user", asked.get("login_hint") if asked.get("prompt") == "none" else None)
         if user is None:
-            return Response.html(_page("Sign in", self._choices(asked)))
+            return Response.html(_page("Sign in", self._choices("Who are you?", asked)))
         if user not in self.users:
-            return _redirect(redirect, asked, error="access_denied")
+            return _redirect(self.url, redirect, asked, error="access_denied")
         code = secrets.token_urlsafe(24)
         with self._lock:
             self._codes[code] = _Code(
@@ -279,7 +325,7 @@ class Issuer:
                 nonce=asked.get("nonce", ""),
                 expires_at=time.time() + _CODE_LIFETIME,
             )
-        return _redirect(redirect, asked, code=code)
+        return _redirect(self.url, redirect, asked, code=code)
 
     def _device_authorization(self, form: Mapping[str, str]) -> dict[str, Any]:
         if form.get("client_id") != CLIENT_ID:
@@ -289,14 +335,14 @@ class Issuer:
         letters = [secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(8)]
         user_code = f"{''.join(letters[:4])}-{''.join(letters[4:])}"
         with self._lock:
-            self._devices[device_code] = _Device(form["client_id"], time.time() + _DEVICE_LIFETIME)
+            self._devices[device_code] = _Device(form["client_id"], time.time() + self.device_lifetime.total_seconds())
             self._user_codes[user_code] = device_code
         return {
             "device_code": device_code,
             "user_code": user_code,
             "verification_uri": f"{self.url}/device",
             "verification_uri_complete": f"{self.url}/device?user_code={user_code}",
-            "expires_in": _DEVICE_LIFETIME,
+            "expires_in": int(self.device_lifetime.total_seconds()),
             "interval": _POLL_INTERVAL,
         }
 
@@ -304,31 +350,54 @@ class Issuer:
         asked = dict(request.query) | (request.form() if request.method == "POST" else {})
         code = asked.get("user_code", "").upper()
         device = self._devices.get(self._user_codes.get(code, ""))
-        if device is None:
-            form = '<form method="get"><input name="user_code" placeholder="XXXX-XXXX"><button>Next</button></form>'
-            return Response.html(_page("Enter the code that your device shows", form))
+        if device is None or device.expires_at < time.time():
+            form = (
+                '<form method="get"><p><label for="user_code">The code that your device shows</label> '
+                '<input id="user_code" name="user_code" placeholder="XXXX-XXXX" autocomplete="off" required> '
+                "<button>Next</button></p></form>"
+            )
+            wrong = "<p>There is no such code, or it has expired.</p>" if code else ""
+            return Response.html(_page("Connect a device", wrong + form))
         if request.method == "POST":
             user = asked.get("user")
             device.user = user if user in self.users else None
             device.refused = device.user is None
-            return Response.html(_page("Done", "<p>You can close this page and go back to your device.</p>"))
-        return Response.html(
-            _page(f"Let the device {html.escape(code)} sign in as", self._choices({"user_code": code}))
-        )
+            said = "Signed in" if device.user else "Denied"
+            return Response.html(_page(said, "<p>You can close this page and go back to your device.</p>"))
+        question = f"A device that shows {code} wants to sign in. Who are you?"
+        return Response.html(_page("Connect a device", self._choices(question, {"user_code": code})))
 
     def _token(self, form: Mapping[str, str]) -> dict[str, Any]:
         match form.get("grant_type"):
             case "authorization_code":
                 return self._redeem_code(form)
             case "refresh_token":
-                with self._lock:
-                    known = self._refresh.pop(form.get("refresh_token", ""), None)
-                if known is None or known[1] != form.get("client_id"):
-                    raise OAuthError("invalid_grant", "The refresh token is not known.")
-                return self._tokens(known[0], known[1])
+                return self._refreshed(form)
             case grant if grant == _DEVICE_GRANT:
                 return self._redeem_device(form)
         raise OAuthError("unsupported_grant_type", "Use a code, a device code or a refresh token.")
+
+    def _refreshed(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """Each refresh token works once (RFC 9700, 4.14.2): whoever uses it again is a thief, or was robbed."""
+        with self._lock:
+            known = self._refresh.get(form.get("refresh_token", ""))
+            if known is None or known.client != form.get("client_id"):
+                raise OAuthError("invalid_grant", "The refresh token is not known.")
+            if known.used:
+                self._forget(known.family)
+                raise OAuthError("invalid_grant", "The refresh token was used before.")
+            known.used = True
+        return self._tokens(known.user, known.client, family=known.family)
+
+    def _revoke(self, form: Mapping[str, str]) -> None:
+        """RFC 7009: unknown tokens are no error."""
+        with self._lock:
+            known = self._refresh.get(form.get("token", ""))
+            if known is not None and known.client == form.get("client_id"):
+                self._forget(known.family)
+
+    def _forget(self, family: str) -> None:
+        self._refresh = {token: known for token, known in self._refresh.items() if known.family != family}
 
     def _redeem_code(self, form: Mapping[str, str]) -> dict[str, Any]:
         with self._lock:
@@ -350,22 +419,27 @@ class Issuer:
             raise OAuthError("access_denied", "The sign-in was refused.")
         if device.expires_at < time.time():
             raise OAuthError("expired_token", "The device code has expired.")
+        now = time.time()
+        too_fast, device.asked_at = now - device.asked_at < device.interval * 0.9, now
+        if device.user is None and too_fast:
+            device.interval += _SLOWER
+            raise OAuthError("slow_down", "Ask less often.")
         if device.user is None:
             raise OAuthError("authorization_pending", "Nobody has approved this device yet.")
         with self._lock:
             del self._devices[form["device_code"]]
         return self._tokens(device.user, device.client)
 
-    def _tokens(self, user: str, client: str, **claims: Any) -> dict[str, Any]:
+    def _tokens(self, user: str, client: str, *, family: str | None = None, **claims: Any) -> dict[str, Any]:
         refresh = secrets.token_urlsafe(32)
         with self._lock:
-            self._refresh[refresh] = (user, client)
+            self._refresh[refresh] = _Refresh(user, client, family or secrets.token_hex(8))
         return {
             "access_token": self.token(user, audience=f"{self.url}/userinfo"),
             "id_token": self.token(user, audience=client, **claims),
             "refresh_token": refresh,
             "token_type": "Bearer",
-            "expires_in": int(_LIFETIME.total_seconds()),
+            "expires_in": int(self.lifetime.total_seconds()),
             "scope": "openid email profile groups offline_access",
         }
 
@@ -390,24 +464,30 @@ class Issuer:
             raise OAuthError("invalid_token", "The access token is not valid here.", 401) from error
         return Response.json({name: claims[name] for name in ("sub", "email", "name", "groups") if name in claims})
 
-    def _choices(self, hidden: Mapping[str, str]) -> str:
+    def _choices(self, question: str, hidden: Mapping[str, str]) -> str:
         fields = "".join(
             f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
             for name, value in hidden.items()
         )
         buttons = "".join(
-            f'<p><button name="user" value="{html.escape(name)}">{html.escape(name)}</button> {", ".join(user.groups)}</p>'
+            f'<p><button name="user" value="{html.escape(name)}" aria-label="Sign in as {html.escape(name)}">'
+            f"{html.escape(name)}</button> {html.escape(user.email or '')} ({', '.join(user.groups)})</p>"
             for name, user in self.users.items()
         )
-        return f'<form method="post">{fields}{buttons}</form>'
+        deny = '<p><button name="user" value="">Deny</button></p>'
+        return f'<form method="post"><p>{html.escape(question)}</p>{fields}{buttons}{deny}</form>'
 
 
-def _redirect(target: str, asked: Mapping[str, str], **answer: str) -> Response:
+def _redirect(issuer: str, target: str, asked: Mapping[str, str], **answer: str) -> Response:
     if "state" in asked:
         answer["state"] = asked["state"]
+    answer["iss"] = issuer
     joint = "&" if "?" in target else "?"
     return Response(302, headers={"location": f"{target}{joint}{urlencode(answer)}"})
 
 
 def _page(title: str, body: str) -> str:
-    return f"<!doctype html><title>{title}</title><h1>{title}</h1>{body}<p><small>A local test issuer.</small></p>"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
+        f"<body><h1>{title}</h1>{body}<p><small>A local test issuer.</small></p></body></html>"
+    )

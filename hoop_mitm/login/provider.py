@@ -11,6 +11,7 @@ from urllib.request import getproxies_environment
 
 import requests
 from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client.oauth2_session import OAuth2ClientAuth
 from authlib.oauth2.client import OAuth2Client
 
@@ -56,6 +57,8 @@ class Client(OAuth2Client):
     """Authlib's client over a session of ours: its own would take proxies and roots from the environment."""
 
     client_auth_class = OAuth2ClientAuth
+    # The other one refuses descriptions with line ends, as Entra writes them.
+    oauth_error_class = OAuthError  # type: ignore[assignment] # as Authlib's own OAuth2Session does
 
 
 class Provider:
@@ -119,9 +122,9 @@ class Provider:
         try:
             answer = self.http.post(url, data=dict(form), headers={"accept": "application/json"}, allow_redirects=False)
         except requests.RequestException as error:
-            self.unreachable(error)
+            raise self.unreachable(error) from None
         if answer.status_code >= requests.codes.server_error:
-            self.unreachable()
+            raise self.unreachable()
         try:
             said = answer.json()
         except ValueError:
@@ -138,25 +141,25 @@ class Provider:
         try:
             return ask()
         except AuthlibBaseError as error:
-            self.refused(str(error.error or ""), str(error.description or ""))
+            raise self.refused(str(error.error or ""), str(error.description or "")) from None
         except requests.RequestException as error:
-            self.unreachable(error)
+            raise self.unreachable(error) from None
         except ValueError:
             raise LoginError(
                 f"{self.profile.issuer} gave an answer that is none of OAuth's. Try again; if it lasts, tell its administrator."
             ) from None
 
-    def refused(self, code: str, description: str = "") -> NoReturn:
-        """Raises an OAuth error in words. Of what the issuer says itself, only what can stand on a terminal is shown."""
+    def refused(self, code: str, description: str = "") -> LoginError:
+        """An OAuth error in words. Of what the issuer says itself, only what can stand on a terminal is shown."""
         known = _IN_WORDS.get(code)
         if known:
-            raise LoginError(known.format(issuer=self.profile.issuer, client=self.profile.client_id))
+            return LoginError(known.format(issuer=self.profile.issuer, client=self.profile.client_id))
         said = " ".join(text for text in (code, description) if text)
         said = "".join(letter if letter.isprintable() else " " for letter in said)[:200].strip()
-        raise LoginError(f"{self.profile.issuer} refused to sign you in: {said or 'it gives no reason'}.")
+        return LoginError(f"{self.profile.issuer} refused to sign you in: {said or 'it gives no reason'}.")
 
-    def unreachable(self, error: Exception | None = None) -> NoReturn:
-        """Raises that there is no answer."""
+    def unreachable(self, error: Exception | None = None) -> Unreachable:
+        """That there is no answer."""
         why = {
             requests.exceptions.SSLError: "its certificate is not trusted here; set `ca` in the client file to its authority",
             requests.exceptions.ProxyError: "the proxy on the way does not let us through",
@@ -165,7 +168,7 @@ class Provider:
         }
         # The order is from the particular to the general.
         reason = next((text for kind, text in why.items() if isinstance(error, kind)), "it answers with an error")
-        raise Unreachable(
+        return Unreachable(
             f"The identity provider {self.profile.issuer} cannot be reached ({reason}). Check your network and VPN, "
             "and try again."
         )
@@ -183,9 +186,9 @@ class Provider:
         try:
             said = json.loads(self.fetch(url))
         except requests.RequestException as error:
-            self.unreachable(error)
+            raise self.unreachable(error) from None
         except OSError:
-            self.unreachable()
+            raise self.unreachable() from None
         except ValueError:
             said = None
         return said if isinstance(said, dict) else self._incomplete()
