@@ -5,13 +5,14 @@ job does not tell: it was refused, or it failed. An event is found unless it onl
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Self
 
 from hoop_mitm.archive import stored
 from hoop_mitm.archive.database import Database
+from hoop_mitm.bigquery.statement_types import statement_types
 from hoop_mitm.errors import NotInArchive
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.policy.verdict import Decision
@@ -37,8 +38,9 @@ class Query:
             ``*`` stands for anything.
         since / until: asked at that time or later; before that time.
         verdict: about the job or exchange; a refusal that is an event counts as ``deny``.
-        type: BigQuery's statement type or job type (``SELECT``, ``LOAD``), the door of an exchange
-            (``tabledata.list``), or the type of an event (``identity.refused``).
+        type: BigQuery's statement type or job type (``SELECT``, ``LOAD``; of a statement that BigQuery never saw, as of
+            a denied one, the type that its words tell), the door of an exchange (``tabledata.list``), or the type of an
+            event (``identity.refused``).
         min_bytes: jobs that read, and exchanges without a job that brought, at least so many bytes.
     """
 
@@ -188,18 +190,21 @@ def candidates(database: Database, query: Query, limit: int, before: Cursor | No
     """
     values: dict[str, object] = {"limit": limit}
     matched = _matched(query.text, values)
-    conditions = [*_filters(query, values), *_after(before, values)]
+    conditions = [*_filters(query, values), *_of_type(database, query, values), *_after(before, values)]
     wanted = " AND ".join(conditions) or "true"
     if query.rows or query.text is None:
         statement = _FOUND.format(matched=matched, found=_NEWEST.format(conditions=wanted), wanted="true")
     else:
         statement = _FOUND.format(matched=matched, found="everything", wanted=f"{wanted} AND len(matched) > 0")
-    # A command line may hold what is no text.
-    clean = {
+    return tuple(_candidate(row) for row in database.all(statement, _clean(values)))
+
+
+def _clean(values: Mapping[str, object]) -> dict[str, object]:
+    """A command line may hold what is no text."""
+    return {
         name: value.encode(errors="replace").decode() if isinstance(value, str) else value
         for name, value in values.items()
     }
-    return tuple(_candidate(row) for row in database.all(statement, clean))
 
 
 def _matched(text: str | None, values: dict[str, object]) -> str:
@@ -211,7 +216,7 @@ def _matched(text: str | None, values: dict[str, object]) -> str:
         values["text"] = text
         stands: Callable[[str], str] = "contains(lower({}), lower($text))".format
     else:
-        values["text"] = (r"\s+".join(map(re.escape, words))) if words else re.escape(text)
+        values["text"] = (r"[\s\v\p{Z}]+".join(map(re.escape, words))) if words else re.escape(text)
         stands = "regexp_matches({}, $text, 'i')".format
     cases = (
         f"CASE WHEN {' OR '.join(stands(place) for place in places)} THEN '{name}' END"
@@ -238,12 +243,34 @@ def _filters(query: Query, values: dict[str, object]) -> Iterator[str]:
     if query.verdict is not None:
         values["verdict"] = query.verdict
         yield "decision = $verdict"
-    if query.type is not None:
-        values["type"] = query.type
-        yield "list_contains(list_transform(types, lambda type: lower(type)), lower($type))"
     if query.min_bytes is not None:
         values["min_bytes"] = query.min_bytes
         yield "bytes >= $min_bytes"
+
+
+# What BigQuery never saw, or could not read, has no type of BigQuery's.
+_UNTYPED = """
+    SELECT key, statement
+    FROM jobs
+    WHERE statement_type IS NULL AND job_type = 'QUERY' AND contains(lower(statement), $word)
+        AND started_at >= coalesce($since, '-infinity'::TIMESTAMPTZ) AND started_at < coalesce($until, 'infinity'::TIMESTAMPTZ)
+"""
+
+
+def _of_type(database: Database, query: Query, values: dict[str, object]) -> Iterator[str]:
+    if query.type is None:
+        return
+    values["type"] = query.type
+    # A type begins with the statement's own first word, but for those of queries and scripts.
+    word = query.type.lower().partition("_")[0]
+    asked = {"word": "" if word in ("select", "script") else word, "since": query.since, "until": query.until}
+    keys = [key for key, text in database.all(_UNTYPED, _clean(asked)) if query.type.upper() in statement_types(text)]
+    # One text, because DuckDB takes long over many values.
+    values["untyped"] = "\n".join(keys)
+    yield """(
+        list_contains(list_transform(types, lambda type: lower(type)), lower($type))
+        OR (kind = 'job' AND id IN (SELECT unnest(string_split($untyped, chr(10)))))
+    )"""
 
 
 def _names(table: str, values: dict[str, object]) -> str:

@@ -133,6 +133,12 @@ def test_a_job_is_found_once_and_an_exchange_or_event_on_its_own_only_where_the_
         (Query(verdict="review"), []),
         (Query(type="select"), ["estimate", "masked", "broken", "secret", "read"]),
         (Query(type="LOAD"), ["load"]),
+        (Query(type="DROP_TABLE"), ["DROP TABLE t"]),
+        (Query(type="drop_table", verdict="deny"), ["DROP TABLE t"]),
+        (Query(type="DROP_TABLE", verdict="allow"), []),
+        (Query(type="DROP_TABLE", until=NOON + seconds(2)), []),
+        (Query(type="DROP_VIEW"), []),
+        (Query(type="query"), ["estimate", "masked", "broken", "DROP TABLE t", "secret", "read"]),
         (Query(type="tabledata.list"), ["listing"]),
         (Query(type="tunnel.refused"), ["tunnel.refused"]),
         (Query(min_bytes=5000), ["listing", "secret", "read"]),
@@ -143,6 +149,56 @@ def test_a_job_is_found_once_and_an_exchange_or_event_on_its_own_only_where_the_
 )
 def test_what_is_asked_for_is_found(told, query, expected):
     assert found(told, query) == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "type_", "hits"),
+    [
+        ("DELETE FROM t WHERE true", "DELETE", 1),
+        ("-- SELECT\n delete t where true", "DELETE", 1),
+        ("SELECT 'DELETE'", "DELETE", 0),
+        ("SELECT 1; DELETE FROM t WHERE true", "DELETE", 1),
+        ("SELECT 1; DELETE FROM t WHERE true", "script", 1),
+        ("FROM t |> WHERE x = 1", "SELECT", 1),
+        ("SELEC 1", "SELECT", 0),
+    ],
+)
+def test_a_statement_that_bigquery_never_saw_is_found_by_the_type_that_its_words_tell(builder, statement, type_, hits):
+    session = builder.session()
+    builder.job(session, statement, id=None, statement_type=None, state="DENIED", decision="deny")
+    builder.job(session, "SELECT 2", statement_type="UPDATE")
+    assert len(found(builder, Query(type=type_, verdict="deny"))) == hits
+
+
+@pytest.mark.parametrize(
+    ("statement", "text", "stands"),
+    [
+        ("SELECT '100%'", "100%", True),
+        ("SELECT '1000'", "100%", False),
+        ("SELECT a_b", "a_b", True),
+        ("SELECT axb", "a_b", False),
+        ("SELECT 'it''s \"so\"'", "it''s \"so\"", True),
+        ("SELECT `a`.`b`", "`a`.`b`", True),
+        ("SELECT 1\nFROM t", "1 from", True),
+        ("SELECT 1\r\n\tFROM t", "1 from", True),
+        ("SELECT 1\u00a0\u2003FROM t", "1 from", True),
+        ("SELECT 1 FROM t", "1\n\nfrom", True),
+        ("SELECT 1\vFROM t", "1 from", True),
+        ("SELECT 1FROM", "1 from", False),
+        ("SELECT 'GRÖSSE'", "größe", False),
+        ("SELECT 'ÄRGER Ÿ Ж Ω'", "ärger ÿ ж ω", True),
+        ("SELECT 'ärger ж'", "ÄRGER Ж", True),
+        ("SELECT '日本 語'", "日本 語", True),
+        ("SELECT r'\\d+'", r"\d+", True),
+        ("SELECT '(a|b)* [c]'", "(a|b)* [c]", True),
+        ("SELECT 'ab c'", "(a|b)* c", False),
+        ("SELECT 'x' -- $1 {y}", "$1 {y}", True),
+        ("SELECT 1  AS x", "  as", True),
+    ],
+)
+def test_a_text_is_literal_but_for_case_and_white_space(builder, statement, text, stands):
+    builder.job(builder.session(), statement)
+    assert bool(found(builder, Query(text))) == stands
 
 
 @pytest.mark.parametrize(
