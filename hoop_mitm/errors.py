@@ -5,6 +5,7 @@
     ├── IdentityError       we do not know who asks: the request goes nowhere
     ├── LoginError          signing in did not succeed, or is over: nobody is signed in on this machine
     │   └── Unreachable     the issuer, or the gateway, does not answer
+    ├── NoGateway           no gateway of ours answers where clients are sent: they are not started
     ├── Denied              we know who asks, and the answer is no
     ├── CredentialError     Google's credential cannot be had just now
     ├── RecordingError      the journal cannot be written: requests are refused
@@ -56,6 +57,12 @@ class LoginError(HoopError):
 
 class Unreachable(LoginError):
     """What signing in needs does not answer: the issuer, or the gateway."""
+
+    exit_code = 3
+
+
+class NoGateway(HoopError):
+    """No gateway of ours answers where clients are to be sent, and none can be started there."""
 
     exit_code = 3
 
