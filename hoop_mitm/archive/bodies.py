@@ -9,10 +9,11 @@ from hoop_mitm.errors import ArchiveError
 # The limit that the fold keeps to is 4 MiB; an archive from elsewhere must not make us allocate without bound.
 _LARGEST_PART = 64 * 2**20
 
+# By the place of the row: else DuckDB reads all bodies there are beside their hashes.
 _PARTS = """
     SELECT hash, data
     FROM bodies
-    WHERE hash IN (SELECT unnest(?::BLOB[]))
+    WHERE rowid IN (SELECT rowid FROM bodies WHERE hash IN (SELECT unnest(?::BLOB[])))
     ORDER BY hash, part
 """
 
