@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hoop_mitm.errors import ConfigError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_TIME = "%Y%m%dT%H%M%S%fZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,32 @@ class KeyFiles:
             self._create(directory)
             return self._load(directory)
 
+    def retire(self, directory: Path, before: datetime) -> int:
+        """Removes the keys that were followed by a newer one before that time; how many.
+
+        Raises:
+            ConfigError: as for :meth:`load_or_create`; or one cannot be removed.
+        """
+        with self._locked(directory):
+            paths = self.paths(directory)
+            old = [path for path, next_one in pairwise(paths) if made_at(next_one) < before]
+            for path in old:
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise ConfigError(f"the {self.noun} cannot be removed: {error.strerror}", file=path) from None
+            return len(old)
+
+    def paths(self, directory: Path) -> list[Path]:
+        """The files of the keys, the newest last."""
+        return sorted(directory.glob(self._pattern))
+
     @property
     def _pattern(self) -> str:
         return f"{self.prefix}-*.pem"
 
     def _load(self, directory: Path) -> tuple[Ed25519PrivateKey, ...]:
-        return tuple(self._read(path) for path in sorted(directory.glob(self._pattern)))
+        return tuple(self._read(path) for path in self.paths(directory))
 
     @contextmanager
     def _locked(self, directory: Path) -> Iterator[None]:
@@ -123,7 +145,7 @@ class KeyFiles:
     def _create(self, directory: Path) -> None:
         """Write a new key so that a crash leaves a whole file or none."""
         private = Ed25519PrivateKey.generate()
-        made = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        made = datetime.now(UTC).strftime(_TIME)
         path = directory / f"{self.prefix}-{made}-{fingerprint(private.public_key())[:16]}.pem"
         temporary = path.with_suffix(".new")
         pem = private.private_bytes(
@@ -138,6 +160,14 @@ class KeyFiles:
             temporary.rename(path)
         except OSError as error:
             raise ConfigError(f"the {self.noun} cannot be written: {error.strerror}", file=directory) from None
+
+
+def made_at(path: Path) -> datetime:
+    """When a key was made, as its file's name says; of a file that somebody named otherwise, when it was written."""
+    try:
+        return datetime.strptime(path.stem.split("-")[1], _TIME).replace(tzinfo=UTC)
+    except (IndexError, ValueError):
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def fingerprint(public: Ed25519PublicKey) -> str:

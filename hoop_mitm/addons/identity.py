@@ -35,7 +35,7 @@ class Identity(Stage):
                 "Point GOOGLE_APPLICATION_CREDENTIALS at a credentials file made for this gateway (README, laptop set-up), "
                 "or send an OIDC token as `Authorization: Bearer`.",
             )
-        identified = await self.services.authenticator.authenticate(bearer)
+        identified = await self.services.authenticator.authenticate(bearer, ticket.client_address)
         # Only a token that is one is remembered by its value: what is not is known by its shape, or is no secret.
         self.services.protect(bearer)
         return identified

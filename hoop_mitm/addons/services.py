@@ -15,6 +15,7 @@ from hoop_mitm.errors import RecordingError
 from hoop_mitm.identity import (
     Authenticator,
     Principal,
+    Revocations,
     Session,
     Sessions,
     SigningKeys,
@@ -41,13 +42,16 @@ class Services:
         self.recorder = Recorder(config.recording)
         http = session(config.gateway.upstream)
         self.sources = {c.name: CredentialSource(c, http, self.protect) for c in config.connections}
+        keys = SigningKeys.load_or_create(config.gateway.state)
+        self.revocations = Revocations(config.gateway.state)
         self.authenticator = Authenticator(
             config.identity,
             config.connections,
-            SigningKeys.load_or_create(config.gateway.state),
+            keys,
             Fetcher(config.gateway.upstream),
+            revocations=self.revocations,
         )
-        self.sessions = Sessions(config.identity.session_idle)
+        self.sessions = Sessions(config.identity.session_idle, revocations=self.revocations)
         self.exchange = TokenExchange(self.authenticator, self.sessions)
         self.uploads: dict[str, str] = {}
         self._ready = asyncio.Event()

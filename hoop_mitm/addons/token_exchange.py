@@ -7,6 +7,7 @@ from mitmproxy import http
 from hoop_mitm.addons.answers import refuse
 from hoop_mitm.addons.failsafe import Addon
 from hoop_mitm.addons.services import Services
+from hoop_mitm.addons.ticket import Ticket
 from hoop_mitm.bigquery import TOKEN_HOSTS
 from hoop_mitm.errors import HoopError
 from hoop_mitm.identity import Answer
@@ -47,7 +48,7 @@ class TokenExchange(Addon):
         raw = flow.request.raw_content or b""
         form = read_form(raw)
         try:
-            given = await self._answer(ticket.method, ticket.host, flow.request.path.partition("?")[0], form)
+            given = await self._answer(ticket, flow.request.path.partition("?")[0], form)
         except HoopError as error:
             flow.response = refuse(flow, str(error))
             return
@@ -57,7 +58,7 @@ class TokenExchange(Addon):
                 if form.get(name):
                     self._services.protect(form[name])
         await self._services.event(
-            "token.exchanged" if given.status < 400 else "token.refused",  # noqa: PLR2004 - HTTP's client errors
+            "token.refused" if given.reason or given.status >= 400 else "token.exchanged",  # noqa: PLR2004 - HTTP's client errors
             str(given.body.get("error_description", "A client's token was answered.")),
             client_address=ticket.client_address,
             principal=given.principal,
@@ -66,20 +67,25 @@ class TokenExchange(Addon):
         ticket.recorded = True
         flow.response = http.Response.make(given.status, given.content, {"content-type": "application/json"})
 
-    async def _answer(self, method: str, host: str, path: str, form: dict[str, str]) -> Answer:
-        exchange = self._services.exchange
-        match method, host, path:
+    async def _answer(self, ticket: Ticket, path: str, form: dict[str, str]) -> Answer:
+        exchange, address = self._services.exchange, ticket.client_address
+        match ticket.method, ticket.host, path:
             case "POST", "sts.googleapis.com", "/v1/token":
-                return await exchange.exchange(form)
+                return await exchange.exchange(form, address)
             case "POST", "sts.googleapis.com", "/v1/introspect":
-                return await exchange.introspect(form)
+                return await exchange.introspect(form, address)
             case "POST", "oauth2.googleapis.com", "/token":
-                return await exchange.refresh(form)
+                return await exchange.refresh(form, address)
+            case "POST", "oauth2.googleapis.com", "/revoke":
+                return await exchange.revoke(form, address)
             case "GET", "iamcredentials.googleapis.com", _ if path.endswith("/allowedLocations"):
                 # Client libraries ask where an account may be used from, and take 404 for "anywhere".
                 return Answer(404, {"error": "not_found"})
             case _:
                 return Answer(
                     403,
-                    {"error": "access_denied", "error_description": f"hoop-mitm does not forward {path} on {host}."},
+                    {
+                        "error": "access_denied",
+                        "error_description": f"hoop-mitm does not forward {path} on {ticket.host}.",
+                    },
                 )

@@ -191,6 +191,11 @@ class SessionTokens(Model):
         le=timedelta(days=1),
         description="how long a session token lives; clients renew it by themselves",
     )
+    bind_address: Literal["off", "network", "address"] = Field(
+        default="off",
+        description="where a session token may be used: anywhere, from the network that it was given to (/24, for IPv6 "
+        "/64), or from that one address",
+    )
     name: Text = Field(
         default="hoop-mitm", description="`iss` and `aud` of the tokens; instances that share keys share it"
     )

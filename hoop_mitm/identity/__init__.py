@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hoop_mitm.identity.issuer_keys import Fetch
     from hoop_mitm.identity.keys import SigningKeys
     from hoop_mitm.identity.oidc import OidcVerifier, VerifiedToken
+    from hoop_mitm.identity.revocations import Revocation, Revocations
     from hoop_mitm.identity.session_tokens import SessionTokens
     from hoop_mitm.identity.sessions import Sessions
 
@@ -38,6 +39,8 @@ __all__ = [
     "Principal",
     "Process",
     "Program",
+    "Revocation",
+    "Revocations",
     "Session",
     "SessionTokens",
     "Sessions",
@@ -58,6 +61,8 @@ _HOMES = {
     "Fetch": "issuer_keys",
     "Identified": "identified",
     "OidcVerifier": "oidc",
+    "Revocation": "revocations",
+    "Revocations": "revocations",
     "SessionTokens": "session_tokens",
     "Sessions": "sessions",
     "SigningKeys": "keys",

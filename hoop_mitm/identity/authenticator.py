@@ -1,5 +1,6 @@
 """Turns a bearer token into the one who asks."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from hoop_mitm.identity.issuer_keys import Fetch
 from hoop_mitm.identity.keys import SigningKeys
 from hoop_mitm.identity.oidc import OidcVerifier
 from hoop_mitm.identity.principal import Principal
-from hoop_mitm.identity.session_tokens import SessionTokens, is_session_token
+from hoop_mitm.identity.revocations import Revocations, of_logout
+from hoop_mitm.identity.session_tokens import SessionTokens, check_address, is_session_token
 
 TRUSTED_FOR = 300.0
 """Seconds after which a token is verified again although it has not expired: its key may have been withdrawn."""
@@ -39,19 +41,36 @@ class Authenticator:
         fetch: Fetch,
         *,
         clock: Clock = time.time,
+        revocations: Revocations | None = None,
     ) -> None:
         self.session_tokens = SessionTokens(keys, settings.session_tokens, clock)
         self.connections = {connection.name: connection for connection in connections}
         self._oidc = OidcVerifier(settings.issuers, fetch, clock)
         self._clock = clock
+        self._revocations = revocations
         self._known: dict[bytes, tuple[float, Identified]] = {}
 
-    async def authenticate(self, bearer: str) -> Identified:
-        """Who holds this token.
+    async def authenticate(self, bearer: str, client_address: str = "") -> Identified:
+        """Who holds this token, and uses it from ``client_address``.
 
         Raises:
             IdentityError: it is not valid, not valid any more, or not valid here; ``reason`` says why.
         """
+        identified = await self._known_or_verified(bearer)
+        self.check(identified)
+        check_address(identified, client_address)
+        return identified
+
+    def check(self, identified: Identified) -> None:
+        """Lets an identity pass that was not revoked; for whoever holds one for longer than a request.
+
+        Raises:
+            IdentityError: ``revoked``.
+        """
+        if self._revocations is not None:
+            self._revocations.check(identified)
+
+    async def _known_or_verified(self, bearer: str) -> Identified:
         digest = hashlib.sha256(bearer.encode(errors="surrogatepass")).digest()
         known = self._known.get(digest)
         now = self._clock()
@@ -66,8 +85,9 @@ class Authenticator:
 
     async def authenticate_oidc(self, token: str) -> Identified:
         """As :meth:`authenticate`, for an OIDC token only: a session token is refused (``wrong_type``)."""
-        verified = await self._oidc.verify(token)
-        return Identified(principal=verified.principal, expires_at=verified.expires_at, subject_token=token)
+        identified = await self._verify_oidc(token)
+        self.check(identified)
+        return identified
 
     def usable(self, principal: Principal, connection: str) -> Connection:
         """The connection by its name, if this principal may use it.
@@ -75,16 +95,42 @@ class Authenticator:
         Raises:
             IdentityError: ``wrong_connection``: there is none of that name, or it is for other groups.
         """
-        found = self.connections.get(connection)
-        if found is not None and (not found.groups or set(found.groups) & set(principal.groups)):
-            return found
-        mine = [c.name for c in self.connections.values() if not c.groups or set(c.groups) & set(principal.groups)]
-        can = f"You can use: {', '.join(sorted(mine))}." if mine else "There is none that you can use."
+        mine = self.usable_by(principal)
+        if connection in mine:
+            return self.connections[connection]
+        can = f"You can use: {', '.join(mine)}." if mine else "There is none that you can use."
+        needed = any(each.groups for each in self.connections.values())
+        if needed and not principal.groups:
+            can += " Your token names no groups, by which some are given: ask your identity provider's administrator."
         raise IdentityError("wrong_connection", f"This gateway has no such connection for you. {can}")
+
+    def usable_by(self, principal: Principal) -> list[str]:
+        """The names of the connections that this principal may use, sorted."""
+        groups = set(principal.groups)
+        return sorted(each.name for each in self.connections.values() if not each.groups or groups & set(each.groups))
+
+    async def sign_out(self, identified: Identified) -> None:
+        """Ends the session of a token, or all that its principal holds; returns when that is durable.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        if self._revocations is not None:
+            await asyncio.to_thread(self._revocations.add, of_logout(identified, clock=self._clock))
+
+    async def _verify_oidc(self, token: str) -> Identified:
+        verified = await self._oidc.verify(token)
+        return Identified(
+            principal=verified.principal,
+            expires_at=verified.expires_at,
+            subject_token=token,
+            signed_in_at=verified.issued_at,
+            authenticated_at=verified.authenticated_at,
+        )
 
     async def _verify(self, bearer: str) -> Identified:
         if not is_session_token(jws.read(bearer)):
-            return await self.authenticate_oidc(bearer)
+            return await self._verify_oidc(bearer)
         identified = self.session_tokens.verify(bearer)
         if identified.connection is not None:
             # The configuration, or the gateway, may be another one than when the token was issued.

@@ -57,7 +57,7 @@ class TokenExchange:
         self._authenticator = authenticator
         self._sessions = sessions
 
-    async def exchange(self, form: Mapping[str, str]) -> Answer:
+    async def exchange(self, form: Mapping[str, str], client_address: str = "") -> Answer:
         """``POST sts.googleapis.com/v1/token``: an OIDC token for a session token (RFC 8693)."""
         if form.get("grant_type") != _TOKEN_EXCHANGE:
             return _refusal("unsupported_grant_type", "Only token exchange (RFC 8693) is answered here.")
@@ -71,11 +71,12 @@ class TokenExchange:
             )
         try:
             identified = await self._authenticator.authenticate_oidc(_token(form, "subject_token"))
-            return self._granted(identified, parse_audience(form.get("audience", "")), issued_token_type=_ACCESS_TOKEN)
+            wanted = parse_audience(form.get("audience", ""))
+            return self._granted(identified, wanted, client_address, issued_token_type=_ACCESS_TOKEN)
         except IdentityError as error:
             return _refused(error)
 
-    async def refresh(self, form: Mapping[str, str]) -> Answer:
+    async def refresh(self, form: Mapping[str, str], client_address: str = "") -> Answer:
         """``POST oauth2.googleapis.com/token``: OAuth's refresh (RFC 6749 section 6) for ``authorized_user`` files.
 
         The refresh token is an OIDC token, or a session token that is still valid; the latter keeps its connection,
@@ -86,17 +87,17 @@ class TokenExchange:
                 "unsupported_grant_type", "Only refresh_token is answered here; hoop-mitm takes no Google keys."
             )
         try:
-            identified = await self._authenticator.authenticate(_token(form, "refresh_token"))
+            identified = await self._authenticator.authenticate(_token(form, "refresh_token"), client_address)
             client = form.get("client_id", "")
             wanted = parse_audience(client) if client.startswith(PREFIX) else None
-            return self._granted(identified, wanted)
+            return self._granted(identified, wanted, client_address)
         except IdentityError as error:
             return _refused(error)
 
-    async def introspect(self, form: Mapping[str, str]) -> Answer:
+    async def introspect(self, form: Mapping[str, str], client_address: str = "") -> Answer:
         """``POST sts.googleapis.com/v1/introspect`` (RFC 7662): gcloud and bq ask it for the account's name."""
         try:
-            identified = await self._authenticator.authenticate(_token(form, "token"))
+            identified = await self._authenticator.authenticate(_token(form, "token"), client_address)
         except IdentityError as error:
             return Answer(200, {"active": False}, reason=error.reason)
         principal = identified.principal
@@ -109,22 +110,41 @@ class TokenExchange:
                 "iss": principal.issuer,
                 "token_type": "Bearer",
                 "exp": int(identified.expires_at),
+                "groups": list(principal.groups),
+                "kind": principal.kind,
+                "connections": self._authenticator.usable_by(principal),
             },
             principal,
         )
 
-    def _granted(self, identified: Identified, wanted: Audience | None, **more: str) -> Answer:
+    async def revoke(self, form: Mapping[str, str], client_address: str = "") -> Answer:
+        """``POST oauth2.googleapis.com/revoke`` (RFC 7009): signs the holder of a token out of this gateway.
+
+        With a session token that has a session, that session ends; with any other token all that its principal holds.
+        A token that is not good is no error: it is as good as revoked.
+        """
+        try:
+            identified = await self._authenticator.authenticate(_token(form, "token"), client_address)
+        except IdentityError as error:
+            return Answer(200, {}, reason=error.reason)
+        await self._authenticator.sign_out(identified)
+        return Answer(200, {}, identified.principal)
+
+    def _granted(self, identified: Identified, wanted: Audience | None, client_address: str, **more: str) -> Answer:
         authenticator = self._authenticator
         try:
             connections = list(authenticator.connections.values())
             if wanted is not None:
                 identified = bound(identified, wanted.connection, wanted.session_id, wanted.session_name)
+                authenticator.check(identified)
             if identified.connection is not None:
                 connections = [authenticator.usable(identified.principal, identified.connection)]
                 if self._sessions and identified.session_id is not None:
                     self._sessions.claim(identified.session_id, identified.principal, identified.connection)
             federated = any(isinstance(connection.credential, Federation) for connection in connections)
-            token, lifetime = authenticator.session_tokens.issue(identified, seal_subject_token=federated)
+            token, lifetime = authenticator.session_tokens.issue(
+                identified, seal_subject_token=federated, client_address=client_address
+            )
         except IdentityError as error:
             return replace(_refused(error), principal=identified.principal)
         body = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime, **more}

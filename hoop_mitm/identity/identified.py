@@ -18,6 +18,10 @@ class Identified:
         subject_token: the OIDC token itself, for federation; ``None`` where it was not sealed into a session token.
         renewable_until: seconds since the epoch; how far a session token may be extended by trading it again.
             ``None`` for a raw OIDC token, which ends when its issuer said.
+        signed_in_at: seconds since the epoch; ``iat`` of the OIDC token, or of the one that was traded.
+        authenticated_at: its ``auth_time``, where the issuer says when the person last proved who they are.
+        issued_at: when this gateway issued the session token; ``None`` for a raw OIDC token.
+        network: the addresses that the session token may be used from, where it is bound to some.
     """
 
     principal: Principal
@@ -27,3 +31,7 @@ class Identified:
     connection: str | None = None
     subject_token: str | None = field(default=None, repr=False)
     renewable_until: float | None = None
+    signed_in_at: float = 0.0
+    authenticated_at: float | None = None
+    issued_at: float | None = None
+    network: str | None = None

@@ -38,12 +38,14 @@ class VerifiedToken:
         expires_at: seconds since the epoch from which it is refused: its ``exp`` with the issuer's leeway.
         issued_at: its ``iat``.
         token_id: its ``jti``, or a hash of it; for records.
+        authenticated_at: its ``auth_time``, or ``None`` where the issuer does not say.
     """
 
     principal: Principal
     expires_at: float
     issued_at: float
     token_id: str
+    authenticated_at: float | None = None
 
 
 class OidcVerifier:
@@ -76,7 +78,8 @@ class OidcVerifier:
         token_id = claims.get("jti")
         if not isinstance(token_id, str) or not token_id.isprintable():
             token_id = hashlib.sha256(token.encode()).hexdigest()
-        return VerifiedToken(claim.principal(claims, issuer), expires_at, issued_at, token_id)
+        authenticated_at = claim.timestamp(claims, "auth_time")
+        return VerifiedToken(claim.principal(claims, issuer), expires_at, issued_at, token_id, authenticated_at)
 
     def _issuer(self, token: jws.Unverified) -> Issuer:
         """The entry that the token has to satisfy. Its own claims choose, but only between what is configured."""

@@ -10,6 +10,7 @@ refresh) never reaches beyond what the first one was allowed.
 """
 
 import base64
+import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +35,7 @@ FLOOR = 6 * 60.0
 _ALGORITHM = "EdDSA"
 _CLOCK_SKEW = 60.0
 _NONCE_SIZE = 12
+_NETWORK = {4: 24, 6: 64}
 
 
 class SessionTokens:
@@ -43,14 +45,18 @@ class SessionTokens:
         self._keys = keys
         self._name = settings.name
         self._lifetime = settings.lifetime.total_seconds()
+        self._bind = settings.bind_address
         self._clock = clock
 
-    def issue(self, identified: Identified, *, seal_subject_token: bool = False) -> tuple[str, int]:
+    def issue(
+        self, identified: Identified, *, seal_subject_token: bool = False, client_address: str = ""
+    ) -> tuple[str, int]:
         """A token for the same principal, session and connection, and the seconds that it lives.
 
         Args:
             identified: what the client's token was verified to be.
             seal_subject_token: whether the OIDC token goes along, encrypted; only federation needs it.
+            client_address: IP address of who asks for it, to bind it to where that is configured.
 
         Raises:
             IdentityError: ``oversized``, when a token with all that would not fit into a header; ``expired``.
@@ -65,7 +71,10 @@ class SessionTokens:
             "iss": self._name,
             "aud": self._name,
             "jti": token_id,
-            "iat": now,
+            "iat": round(self._clock(), 3),  # To the millisecond: a revocation is between two tokens.
+            "auth": identified.signed_in_at,
+            "auth_time": identified.authenticated_at,
+            "net": identified.network or network_of(client_address, self._bind),
             "exp": expires_at,
             "until": until,
             "con": identified.connection,
@@ -111,7 +120,7 @@ class SessionTokens:
             raise _foreign()
         try:
             identified = _identified(key, claims)
-            issued_at = float(claims["iat"])
+            issued_at = identified.issued_at or 0.0
         except (KeyError, TypeError, ValueError):
             raise _foreign() from None  # Signed with our key, but by another version.
         now = self._clock()
@@ -120,6 +129,40 @@ class SessionTokens:
         if now >= identified.expires_at:
             raise _expired()
         return identified
+
+
+def network_of(address: str, bind: str) -> str | None:
+    """The addresses that a token for a client at ``address`` may be used from; ``None`` where it is not bound."""
+    if bind == "off" or not address:
+        return None
+    ip = _ip(address)
+    prefix = ip.max_prefixlen if bind == "address" else _NETWORK[ip.version]
+    return str(ipaddress.ip_network(f"{ip}/{prefix}", strict=False))
+
+
+def check_address(identified: Identified, client_address: str) -> None:
+    """Lets a token pass that is not bound to addresses, or comes from one of them.
+
+    Raises:
+        IdentityError: ``wrong_address``.
+    """
+    if identified.network is None:
+        return
+    try:
+        inside = _ip(client_address) in ipaddress.ip_network(identified.network)
+    except ValueError:
+        inside = False
+    if not inside:
+        raise IdentityError(
+            "wrong_address",
+            "Your session began at another network address, and this gateway binds sessions to theirs. Start the "
+            "client again, so that it gets a new one here.",
+        )
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
 def is_session_token(token: jws.Unverified) -> bool:
@@ -146,6 +189,10 @@ def _identified(key: SigningKey, claims: Mapping[str, Any]) -> Identified:
         connection=claims.get("con"),
         subject_token=_unseal(key, claims),
         renewable_until=float(claims["until"]),
+        signed_in_at=float(claims.get("auth", 0.0)),
+        authenticated_at=claims.get("auth_time"),
+        issued_at=float(claims["iat"]),
+        network=claims.get("net"),
     )
 
 

@@ -12,6 +12,7 @@ from hoop_mitm.identity.clock import Clock
 from hoop_mitm.identity.identified import Identified
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.program import Program
+from hoop_mitm.identity.revocations import Revocations
 from hoop_mitm.identity.session import Session
 
 REMEMBERED = 10_000
@@ -20,10 +21,20 @@ REMEMBERED = 10_000
 type _Key = str | tuple[str, str, str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A session that was named went on from another IP address."""
+
+    session: Session
+    before: str
+    after: str
+
+
 @dataclass(slots=True)
 class _Open:
     session: Session
     seen_at: float
+    address: str
 
 
 @dataclass(slots=True)
@@ -57,11 +68,13 @@ class Sessions:
     write into another's record. After a restart of the gateway, tell it with :meth:`claim` what was.
     """
 
-    def __init__(self, idle: timedelta, clock: Clock = time.time) -> None:
+    def __init__(self, idle: timedelta, clock: Clock = time.time, revocations: Revocations | None = None) -> None:
         self._idle = idle.total_seconds()
         self._clock = clock
         self._open: dict[_Key, _Open] = {}
         self._ended: list[Session] = []
+        self._moves: list[Move] = []
+        self._revocations = revocations
         self._claims: dict[str, _Claim] = {}
         self._claimed_by: dict[str, deque[str]] = {}
 
@@ -84,7 +97,7 @@ class Sessions:
 
         Raises:
             IdentityError: ``wrong_connection``, when the token or the session is for another connection;
-                ``foreign_session``, when the session id is another principal's.
+                ``foreign_session``, when the session id is another principal's; ``revoked``.
         """
         if identified.connection not in (None, connection):
             raise _wrong_connection(str(identified.connection))
@@ -114,6 +127,17 @@ class Sessions:
         ended, self._ended = self._ended, []
         return ended
 
+    def end(self, session_id: str) -> None:
+        """Ends a session now; :meth:`expired` tells of it."""
+        for key, entry in list(self._open.items()):
+            if entry.session.id == session_id:
+                self._ended.append(self._open.pop(key).session)
+
+    def moves(self) -> list[Move]:
+        """The changes of address since the last call; each is told once."""
+        moves, self._moves = self._moves, []
+        return moves
+
     def all(self) -> list[Session]:
         """The sessions that are open, and those that have ended but were not told by :meth:`expired` yet."""
         return [*self._ended, *(entry.session for entry in self._open.values())]
@@ -122,16 +146,26 @@ class Sessions:
         session_id = str(asked.identified.session_id)
         if found := self._open.get(session_id):
             found.seen_at = asked.at
+            if found.address != asked.client_address:
+                self._moves.append(Move(found.session, found.address, asked.client_address))
+                found.address = asked.client_address
             return found.session, False
         if claimed.session is None:
             claimed.session = _session(session_id, asked)
-        self._open[session_id] = _Open(claimed.session, asked.at)
+        self._open[session_id] = _Open(claimed.session, asked.at, asked.client_address)
         return claimed.session, True
 
     def _unnamed(self, asked: _Asked) -> tuple[Session, bool]:
         principal = asked.identified.principal
         key = (principal.key, asked.connection, asked.agent, asked.client_address)
+        if self._revocations is not None:
+            self._revocations.check_unnamed(asked.identified, *key[1:])
         found = self._open.get(key)
+        if found is not None and self._revocations is not None:
+            self._revocations.check_session(found.session.id, asked.identified)
+            if self._revocations.ended(found.session.id):
+                self.end(found.session.id)
+                found = None
         if found is not None and asked.at - found.seen_at < self._idle:
             found.seen_at = asked.at
             return found.session, False
@@ -139,7 +173,7 @@ class Sessions:
             self._ended.append(found.session)
         session = _session(str(uuid7()), asked)
         self._claim(session.id, principal, asked.connection)
-        self._open[key] = _Open(session, asked.at)
+        self._open[key] = _Open(session, asked.at, asked.client_address)
         return session, True
 
     def _claim(self, session_id: str, principal: Principal, connection: str) -> _Claim:
