@@ -8,6 +8,7 @@
     ├── NoGateway           no gateway of ours answers where clients are sent: they are not started
     ├── Denied              we know who asks, and the answer is no
     ├── CredentialError     Google's credential cannot be had just now
+    ├── AskingError         BigQuery cannot be asked what ran
     ├── RecordingError      the journal cannot be written: requests are refused
     ├── ArchiveError        a recording cannot be reached, opened or understood
     │   └── NotInArchive    it opened, but holds no such session, job or flow
@@ -79,6 +80,12 @@ class Denied(HoopError):
 
 class CredentialError(HoopError):
     """The gateway could not obtain Google's credential for a connection."""
+
+    exit_code = 3
+
+
+class AskingError(HoopError):
+    """BigQuery could not be asked about its jobs, or refused to tell."""
 
     exit_code = 3
 
