@@ -14,6 +14,7 @@ from hoop_mitm.archive.entries import (
     SessionDetail,
     SessionEntry,
 )
+from hoop_mitm.archive.ledger import RESOLVED, Ledger, Lost, Recorded
 from hoop_mitm.archive.opening import open_archive
 from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.archive.replay import Beat, play
@@ -23,6 +24,7 @@ from hoop_mitm.archive.tables import RowChange, RowDiff
 from hoop_mitm.archive.timeline import Moment, timeline
 
 __all__ = [
+    "RESOLVED",
     "Archive",
     "Beat",
     "Change",
@@ -33,9 +35,12 @@ __all__ = [
     "Hit",
     "JobDiff",
     "JobEntry",
+    "Ledger",
+    "Lost",
     "Moment",
     "Page",
     "Query",
+    "Recorded",
     "Result",
     "RowChange",
     "RowDiff",

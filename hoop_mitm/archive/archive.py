@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hoop_mitm.archive import bodies, results, search, stored
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import Exchange, FlowEntry, JobEntry, SessionDetail, SessionEntry
+from hoop_mitm.archive.ledger import Ledger
 from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.errors import NotInArchive
 
@@ -118,6 +119,11 @@ class Archive:
     def search(self, query: Query, *, limit: int = 50, before: Cursor | None = None) -> search.Page:
         """Up to ``limit`` jobs, exchanges and events that ``query`` asks for, newest first, after the place ``before``."""
         return search.find(self._database, query, limit, before)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The jobs of all sessions, as reconciliation compares them with BigQuery's list."""
+        return Ledger(self._database)
 
     def rows(self, job: JobEntry, limit: int | None = None) -> "Result | None":
         """The rows of ``job`` that the client got, from REST pages or Storage streams.

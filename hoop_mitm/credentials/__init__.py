@@ -3,6 +3,7 @@
 Knows google-auth and the configuration; knows nothing of requests in flight.
 """
 
+from hoop_mitm.credentials.own import own_token
 from hoop_mitm.credentials.source import AccessToken, CredentialSource
 
-__all__ = ["AccessToken", "CredentialSource"]
+__all__ = ["AccessToken", "CredentialSource", "own_token"]
