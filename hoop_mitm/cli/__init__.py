@@ -22,7 +22,17 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "sandbox": ("hoop_mitm.cli.sandbox:sandbox", "Run a command against a BigQuery of your own, recorded."),
     },
     "Sign in": {
+        "login": ("hoop_mitm.cli.login:login", "Sign in at your identity provider."),
+        "logout": (
+            "hoop_mitm.cli.logout:logout",
+            "Sign out: at the gateway, at the identity provider, and on this machine.",
+        ),
+        "whoami": ("hoop_mitm.cli.whoami:whoami", "Say who is signed in, and what the gateway makes of it."),
         "token": ("hoop_mitm.cli.token:token", "Print a fresh ID token of yours."),
+    },
+    "Use BigQuery through the gateway": {
+        "run": ("hoop_mitm.cli.run:run", "Run a command whose requests to BigQuery go through the gateway."),
+        "env": ("hoop_mitm.cli.env:env", "Print the variables with which BigQuery is asked through the gateway."),
     },
     "Run the gateway": {
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
@@ -44,6 +54,7 @@ _EXAMPLES = """\b
 Examples:
   hoop-mitm demo
   hoop-mitm sandbox -- python my_client.py
+  hoop-mitm run -- bq query --nouse_legacy_sql "SELECT 1"
   hoop-mitm proxy --set hoop_config=hoop.yaml
   hoop-mitm show @last
 """

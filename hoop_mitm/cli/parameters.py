@@ -58,3 +58,17 @@ class Size(click.ParamType):  # type: ignore[type-arg] # older clicks have no ar
         decimal = not binary and str(value).strip().lower().endswith("b")
         base = 1000 if decimal else 1024
         return int(float(number) * base ** " kmgtp".index(unit.lower() or " ")) if unit else int(float(number))
+
+
+class Length(click.ParamType):  # type: ignore[type-arg] # older clicks have no argument
+    """A length of time, ``90s``, ``30m``, ``12h`` or ``7d``, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = _AGO.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no length of time. Write 90s, 30m, 12h or 7d.", param, ctx)
+        return timedelta(**{_UNITS[match[2]]: int(match[1])}).total_seconds()

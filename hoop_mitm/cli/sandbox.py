@@ -84,11 +84,10 @@ def _run(chosen: "Sandbox", command: tuple[str, ...]) -> int:
 
 
 def _stay(chosen: "Sandbox") -> int:
-    from hoop_mitm.client import BYPASSES
-    from hoop_mitm.devkit.sandbox import export_lines
+    from hoop_mitm.client import BYPASSES, shells
     from hoop_mitm.errors import SandboxError
 
-    click.echo(export_lines(chosen.variables(), [name for name in BYPASSES if name in os.environ]))
+    click.echo(shells.sh(chosen.variables(), [name for name in BYPASSES if name in os.environ]), nl=False)
     click.echo("\nThe sandbox is up. Paste these lines into another terminal; Ctrl-C here stops it.", err=True)
     try:
         while not (reason := chosen.broken()):

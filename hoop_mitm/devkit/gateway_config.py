@@ -1,9 +1,8 @@
 """The gateway's configuration in a sandbox: the user's own, or the world's, put to work on this world."""
 
-import json
 from pathlib import Path
 
-from hoop_mitm.config import Config, Connection, Federation
+from hoop_mitm.config import Config, Connection, Federation, writing
 from hoop_mitm.devkit.google import WORKFORCE_AUDIENCE
 
 
@@ -41,10 +40,7 @@ def connection_for(config: Config, project: str) -> str:
 
 def write(config: Config, path: Path) -> Path:
     """Write ``config`` as YAML (which JSON is) for the gateway to read; it holds paths of keys, but no key."""
-    text = json.dumps(config.model_dump(mode="json", exclude_none=True), indent=2)
-    path.write_text(f"# Written by hoop-mitm sandbox at each start; changes are lost.\n{text}\n")
-    path.chmod(0o600)
-    return path
+    return writing.write(config, path, "Written by hoop-mitm sandbox at each start; changes are lost.")
 
 
 def _connections(world: Config, own: Config) -> tuple[Connection, ...]:

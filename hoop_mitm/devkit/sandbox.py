@@ -6,7 +6,6 @@ and certificates), ``world/`` (the identity provider's and BigQuery's), ``logs/`
 
 import fcntl
 import os
-import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -207,9 +206,3 @@ def search_path(existing: Mapping[str, str]) -> str:
     if any(existing.get(active) for active in ("VIRTUAL_ENV", "CONDA_PREFIX")):
         return path
     return os.pathsep.join([str(Path(sys.executable).parent), path])
-
-
-def export_lines(variables: Mapping[str, str], unset: list[str]) -> str:
-    """``variables`` as lines for a POSIX shell."""
-    lines = [f"unset {name}" for name in unset] + [f"export {k}={shlex.quote(v)}" for k, v in variables.items()]
-    return "\n".join(lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hoop_mitm.archive import open_archive
-from hoop_mitm.devkit.sandbox import Sandbox, export_lines, search_path
+from hoop_mitm.devkit.sandbox import Sandbox, search_path
 from hoop_mitm.errors import SandboxError
 
 QUERY = """
@@ -139,17 +139,6 @@ def test_somebodys_own_hoop_yaml_is_what_the_gateway_goes_by(tmp_path):
 )
 def test_somebody_without_an_environment_gets_the_sandboxs_python(existing, first):
     assert search_path(existing).split(os.pathsep)[0] == first
-
-
-def test_what_is_to_be_pasted_survives_a_shell():
-    lines = export_lines({"A": "it's; $(x)"}, ["HOME"])
-    run = subprocess.run(
-        ["sh", "-c", f'{lines}\nprintf "%s|%s" "$A" "${{HOME-unset}}"'],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout == "it's; $(x)|unset"
 
 
 def alive(pid: int) -> bool:
