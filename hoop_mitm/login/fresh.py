@@ -60,6 +60,7 @@ def _renewed(profile: ClientProfile, store: TokenStore, tokens: Tokens, clock: C
 
 
 def _refreshed(profile: ClientProfile, store: TokenStore, tokens: Tokens, clock: Clock) -> Tokens:
+    from hoop_mitm.identity.jws import read
     from hoop_mitm.login.id_token import accept
     from hoop_mitm.login.provider import Provider
 
@@ -70,6 +71,9 @@ def _refreshed(profile: ClientProfile, store: TokenStore, tokens: Tokens, clock:
     )
     if not isinstance(answer.get("id_token"), str):
         raise LoginError(f"{profile.issuer} renews logins without an ID token. Run `hoop-mitm login`.")
-    renewed, _ = accept(provider, answer["id_token"], answer.get("refresh_token"), clock=clock)
+    renewed, principal = accept(provider, answer["id_token"], answer.get("refresh_token"), clock=clock)
+    if principal.subject != read(tokens.id_token).claims.get("sub"):
+        # OpenID Connect Core section 12.2.
+        raise LoginError(f"{profile.issuer} renewed your login as somebody else's. Run `hoop-mitm login`.")
     store.save(renewed)
     return renewed

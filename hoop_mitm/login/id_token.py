@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from hoop_mitm.config.model import Issuer
 from hoop_mitm.errors import IdentityError, LoginError, Unreachable
 from hoop_mitm.identity import Principal
+from hoop_mitm.identity.claims import principal
 from hoop_mitm.identity.clock import Clock
 from hoop_mitm.identity.jws import read
 from hoop_mitm.identity.oidc import ASYMMETRIC, OidcVerifier
+from hoop_mitm.login.profile import ClientProfile
 from hoop_mitm.login.provider import Provider
 from hoop_mitm.login.store import Tokens
 
@@ -46,13 +49,7 @@ def accept(
     async def fetch(url: str, ca: Path | None) -> bytes:
         return provider.fetch(url, ca)
 
-    issuer = Issuer.model_construct(
-        issuer=profile.issuer,
-        audiences=(profile.client_id,),
-        # What it says it signs with, but never none, nor a secret that is shared with all installations.
-        algorithms=tuple(name for name in offer.algorithms if name in ASYMMETRIC),
-        claims=profile.claims,
-    )
+    issuer = _issuer(profile, offer.algorithms)
     try:
         verified = asyncio.run(OidcVerifier([issuer], fetch, clock).verify(id_token))
     except IdentityError as error:
@@ -62,6 +59,31 @@ def accept(
         raise LoginError("The token is not the answer to this sign-in (another `nonce`). Run `hoop-mitm login` again.")
     expires_at = float(claims["exp"])
     return Tokens(id_token, expires_at, verified.issued_at, refresh_token), verified.principal
+
+
+def principal_of(profile: ClientProfile, id_token: str) -> Principal:
+    """Whose an ID token is that was accepted before.
+
+    Raises:
+        LoginError: it does not say what is needed.
+    """
+    try:
+        return principal(read(id_token).claims, _issuer(profile, ()))
+    except IdentityError as error:
+        raise LoginError(str(error)) from None
+
+
+def _issuer(profile: ClientProfile, algorithms: Sequence[str]) -> Issuer:
+    # As the gateway's configuration has it, without the tenant that it would ask for: the client's application is one.
+    return Issuer.model_construct(
+        issuer=profile.issuer,
+        audiences=(profile.client_id,),
+        # What it says it signs with, but never none, nor a secret that is shared with all installations.
+        algorithms=tuple(name for name in algorithms if name in ASYMMETRIC),
+        claims=profile.claims,
+        # Too many groups for a token are the gateway's to judge: it may know them from elsewhere.
+        groups={profile.client_id: ()},
+    )
 
 
 def _in_words(error: IdentityError, provider: Provider, clock: Clock) -> LoginError:

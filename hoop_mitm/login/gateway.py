@@ -1,0 +1,113 @@
+"""What the gateway itself says of a token: asked as any client asks, through its proxy, at Google's token endpoints."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from hoop_mitm import outbound
+from hoop_mitm.config.model import Upstream
+from hoop_mitm.errors import LoginError, Unreachable
+from hoop_mitm.identity import audience_for
+from hoop_mitm.login.profile import ClientProfile
+
+_INTROSPECT = "https://sts.googleapis.com/v1/introspect"
+_EXCHANGE = "https://sts.googleapis.com/v1/token"
+_REVOKE = "https://oauth2.googleapis.com/revoke"
+_TIMEOUT = (3.0, 15.0)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayView:
+    """Who the gateway takes the holder of a token for.
+
+    Attributes:
+        name: as it writes the principal into its recording.
+        groups: sorted.
+        kind: ``user`` or ``machine``.
+        connections: names of those that this principal may use.
+        expires_at: seconds since the epoch; when it stops to accept the token.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    kind: str
+    connections: tuple[str, ...]
+    expires_at: float
+
+
+def view_of(profile: ClientProfile, id_token: str) -> GatewayView:
+    """What the gateway says of an ID token.
+
+    Raises:
+        LoginError: it does not accept the token; in its own words.
+        Unreachable: it does not answer.
+    """
+    said = _post(profile, _INTROSPECT, {"token": id_token})
+    if said.get("active") is not True:
+        raise LoginError(_why_not(profile, id_token))
+    try:
+        return GatewayView(
+            str(said["username"]), tuple(said["groups"]), said["kind"], tuple(said["connections"]), float(said["exp"])
+        )
+    except (KeyError, TypeError, ValueError):
+        raise _not_ours(profile) from None
+
+
+def sign_out(profile: ClientProfile, id_token: str) -> None:
+    """Ends everything that the gateway has accepted for this person so far.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    _post(profile, _REVOKE, {"token": id_token})
+
+
+def _why_not(profile: ClientProfile, id_token: str) -> str:
+    """Introspection says no more than no (RFC 7662 section 2.2); a refused exchange says why."""
+    said = _post(
+        profile,
+        _EXCHANGE,
+        {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "audience": audience_for(profile.connection),
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "subject_token": id_token,
+        },
+    )
+    return str(said.get("error_description") or "The gateway does not accept your login.")
+
+
+def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, Any]:
+    gateway = profile.gateway
+    session = outbound.session(Upstream(proxy=gateway.url), ca=gateway.ca)
+    # The gateway itself may be on this machine, and is the proxy here, not what is reached through it.
+    session.proxies = {"https": gateway.url}
+    try:
+        answer = session.post(url, data=form, timeout=_TIMEOUT, allow_redirects=False)
+        said = answer.json()
+    except requests.exceptions.SSLError:
+        raise Unreachable(
+            f"What answers at {gateway.url} is not the gateway of your client file: its certificate is another "
+            f"authority's{f' than {gateway.ca}' if gateway.ca else ''}. Run `hoop-mitm init` again, or ask the gateway's owner."
+        ) from None
+    except requests.exceptions.JSONDecodeError:
+        raise _not_ours(profile) from None
+    except requests.RequestException:
+        raise Unreachable(
+            f"The gateway at {gateway.url} does not answer. Start it, or check `gateway` in {_file()}."
+        ) from None
+    if answer.status_code >= requests.codes.server_error or not isinstance(said, dict):
+        raise _not_ours(profile)
+    return said
+
+
+def _not_ours(profile: ClientProfile) -> Unreachable:
+    return Unreachable(f"What answers at {profile.gateway.url} is no hoop-mitm gateway.")
+
+
+def _file() -> str:
+    from hoop_mitm.login.profile import chosen_file
+
+    return str(chosen_file(None, os.environ))
