@@ -21,6 +21,7 @@ from hoop_mitm.addons.labels import Labels
 from hoop_mitm.addons.lockdown import Lockdown
 from hoop_mitm.addons.operations import Doors, Operations
 from hoop_mitm.addons.ownership import Ownership
+from hoop_mitm.addons.programs import Programs
 from hoop_mitm.addons.recorder import Recorder
 from hoop_mitm.addons.routing import Routing
 from hoop_mitm.addons.services import Services
@@ -102,6 +103,7 @@ def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLa
         TokenExchange(services),
         Identity(services),
         Doors(services),
+        Programs(services),
         Operations(services),
         Ownership(services),
         Labels(services),

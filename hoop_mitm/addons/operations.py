@@ -68,6 +68,7 @@ class Operations(Stage):
             ticket.connection.name,
             bigquery.agent_name(request.headers),
             ticket.client_address,
+            ticket.program,
         )
 
     def _connection(self, projects: set[str], identified: Identified) -> Connection:

@@ -194,6 +194,7 @@ def flow_record(flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> FlowRe
         url=ticket.url,
         user_agent=ticket.user_agent,
         client_address=ticket.client_address,
+        program=str(ticket.program) if ticket.program else None,
         request=Message(
             headers=ticket.headers,
             body=ticket.request_body,

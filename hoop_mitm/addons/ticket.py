@@ -10,7 +10,7 @@ from mitmproxy import http
 from hoop_mitm.bigquery import Door, Operation, Resource
 from hoop_mitm.config.model import Connection
 from hoop_mitm.credentials import AccessToken
-from hoop_mitm.identity import Identified, Session
+from hoop_mitm.identity import Identified, Program, Session
 from hoop_mitm.policy import Verdict
 from hoop_mitm.recording import Owner, Spool
 
@@ -28,6 +28,7 @@ class Ticket:
         bearer / proxy_bearer: what the client identified itself with; taken off the request before anything else.
         early: the request's body is streamed, so every stage runs at its headers.
         stamps: names of the stages that said yes.
+        program: the client's, where it is known. A hint.
         verdict: set by whoever refused; ``None`` while nobody has.
         answered: the answer is ours by design (token exchange), not a refusal and not Google's.
         sealed: what of the request was understood, to be compared with what is about to leave.
@@ -52,6 +53,7 @@ class Ticket:
     answered: bool = False
     identified: Identified | None = None
     connection: Connection | None = None
+    program: Program | None = None
     session: Session | None = None
     session_is_new: bool = False
     door: Door | None = None

@@ -60,6 +60,7 @@ class JobEntry:
         error: what BigQuery, or the gateway, said was wrong.
         row_count: rows of the result, or rows that a DML statement touched; ``None`` when unknown.
         flows: ids of the flows that touch it, in order.
+        program: the one that asked, where it is known; a hint.
     """
 
     number: int
@@ -88,6 +89,7 @@ class JobEntry:
     started_at: datetime
     ended_at: datetime | None
     flows: tuple[str, ...] = ()
+    program: str | None = None
 
     @property
     def duration(self) -> timedelta | None:
@@ -125,6 +127,7 @@ class FlowEntry:
     error: str | None
     user_agent: str
     client_address: str
+    program: str | None
     level: str
     request_size: int
     response_size: int
@@ -168,6 +171,12 @@ class SessionDetail:
     jobs: tuple[JobEntry, ...]
     flows: tuple[FlowEntry, ...]
     events: tuple[EventEntry, ...]
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that asked, as far as they are known: first the one that opened the session."""
+        first = (str(self.session.program),) if self.session.program else ()
+        return tuple(dict.fromkeys((*first, *(flow.program for flow in self.flows if flow.program))))
 
     def job(self, reference: str) -> JobEntry:
         """The job that ``reference`` means: its id, its number (``3``, ``#3``), or the start of an id no other has.

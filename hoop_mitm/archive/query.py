@@ -96,10 +96,17 @@ class Candidate:
 # Everything that can be found, in one shape. ``trouble`` is what was refused or went wrong, ``types`` what --type names.
 _FOUND = """
     WITH
+    -- By which program, where several use one session.
+    asked AS (
+        SELECT job_key, min_by(program, started_at) AS program
+        FROM flows
+        WHERE job_key IS NOT NULL AND program IS NOT NULL
+        GROUP BY job_key
+    ),
     jobs_found AS (
         SELECT
             'job' AS kind, jobs.key AS id, jobs.started_at AS "at", session_id,
-            connection, issuer, subject, email, groups, sessions.kind AS person, program,
+            connection, issuer, subject, email, groups, sessions.kind AS person, asked.program,
             statement, executed_statement,
             CASE WHEN destination IS NULL THEN referenced_tables ELSE list_append(referenced_tables, destination) END AS tables,
             concat_ws(chr(10), error, CASE WHEN decision <> 'allow' THEN rule END, message) AS trouble,
@@ -109,6 +116,7 @@ _FOUND = """
             CASE WHEN dry_run THEN NULL ELSE bytes_processed END AS bytes
         FROM jobs
         LEFT JOIN sessions ON sessions.id = jobs.session_id
+        LEFT JOIN asked ON asked.job_key = jobs.key
     ),
     -- Who it was where no session says so.
     told AS (
@@ -121,7 +129,7 @@ _FOUND = """
         SELECT
             'flow' AS kind, flows.id, flows.started_at AS "at", flows.session_id,
             connection, coalesce(sessions.issuer, told.issuer) AS issuer, coalesce(sessions.subject, told.subject) AS subject,
-            coalesce(sessions.email, told.email) AS email, groups, sessions.kind AS person, program,
+            coalesce(sessions.email, told.email) AS email, groups, sessions.kind AS person, flows.program,
             NULL AS statement, NULL AS executed_statement,
             flows.tables,
             concat_ws(chr(10), flows.error, CASE WHEN flows.decision <> 'allow' THEN flows.rule END, flows.message) AS trouble,

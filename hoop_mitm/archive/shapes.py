@@ -51,6 +51,7 @@ def session(entry: SessionEntry) -> Json:
 def detail(entry: SessionDetail) -> Json:
     return {
         **session(entry.session),
+        "programs": list(entry.programs),
         "jobs": [job(each) for each in entry.jobs],
         "flows": [flow(each) for each in entry.flows],
         "events": [event(each) for each in entry.events],
@@ -97,6 +98,7 @@ def job(entry: JobEntry) -> Json:
         "started_at": instant(entry.started_at),
         "ended_at": _time(entry.ended_at),
         "duration_ms": _milliseconds(entry.duration),
+        "program": entry.program,
         "flows": list(entry.flows),
     }
 
@@ -127,6 +129,7 @@ def flow(entry: FlowEntry) -> Json:
         "error": entry.error,
         "user_agent": entry.user_agent,
         "client_address": entry.client_address,
+        "program": entry.program,
         "level": entry.level,
         "request_size": entry.request_size,
         "response_size": entry.response_size,

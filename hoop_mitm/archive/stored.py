@@ -48,7 +48,7 @@ _SESSIONS = """
 # A job's number is its place among all jobs of its session, also where only some are asked for.
 _JOBS = """
     WITH own AS (
-        SELECT session_id, job_key, list(id ORDER BY started_at, id) AS flows
+        SELECT session_id, job_key, list(id ORDER BY started_at, id) AS flows, min_by(program, started_at) AS program
         FROM flows
         WHERE session_id IN (SELECT unnest($sessions)) AND job_key IS NOT NULL
         GROUP BY ALL
@@ -58,7 +58,7 @@ _JOBS = """
         key, id, project, location, statement, executed_statement, fingerprint, statement_type, job_type,
         referenced_tables, destination, map_keys(labels), map_values(labels), dry_run, state, error,
         decision, rule, message, bytes_processed, bytes_billed, cache_hit, slot_ms, schema, row_count,
-        epoch_us(started_at), epoch_us(ended_at), flows
+        epoch_us(started_at), epoch_us(ended_at), flows, program
     FROM jobs
     LEFT JOIN own ON own.job_key = jobs.key AND own.session_id = jobs.session_id
     WHERE jobs.session_id IN (SELECT unnest($sessions))
@@ -70,7 +70,7 @@ _FLOWS = """
     SELECT
         flows.id, flows.job_key, jobs.id, flows.state, door, kind, protocol, http_version, method, host, url,
         flows.tables, status, grpc_status, flows.decision, flows.rule, flows.message, flows.error, user_agent,
-        client_address, level, request_size, response_size, epoch_us(flows.started_at), epoch_us(flows.ended_at)
+        client_address, program, level, request_size, response_size, epoch_us(flows.started_at), epoch_us(flows.ended_at)
     FROM flows
     LEFT JOIN jobs ON jobs.key = flows.job_key
     WHERE {condition}
@@ -160,7 +160,7 @@ def _job(row: tuple[Any, ...]) -> JobEntry:
     (
         number, key, id, project, location, statement, executed, fingerprint, statement_type, job_type,  # noqa: A001
         tables, destination, label_names, label_values, dry_run, state, error,
-        decision, rule, message, processed, billed, cache_hit, slot_ms, schema, row_count, started_us, ended_us, flow_ids,
+        decision, rule, message, processed, billed, cache_hit, slot_ms, schema, row_count, started_us, ended_us, flow_ids, program,
     ) = row  # fmt: skip
     return JobEntry(
         number=number,
@@ -189,13 +189,14 @@ def _job(row: tuple[Any, ...]) -> JobEntry:
         started_at=time(started_us),
         ended_at=_maybe(ended_us),
         flows=tuple(flow_ids or ()),
+        program=program,
     )
 
 
 def _flow(row: tuple[Any, ...]) -> FlowEntry:
     (
         id, job_key, job_id, state, door, kind, protocol, http_version, method, host, url, tables, status, grpc_status,  # noqa: A001
-        decision, rule, message, error, user_agent, client_address, level, request_size, response_size,
+        decision, rule, message, error, user_agent, client_address, program, level, request_size, response_size,
         started_us, ended_us,
     ) = row  # fmt: skip
     return FlowEntry(
@@ -217,6 +218,7 @@ def _flow(row: tuple[Any, ...]) -> FlowEntry:
         error=error,
         user_agent=user_agent,
         client_address=client_address,
+        program=program,
         level=level,
         request_size=request_size,
         response_size=response_size,

@@ -128,6 +128,7 @@ def _flow(record: FlowRecord, redactor: Redactor, bodies: Mapping[str, BodyNote]
         "http_version": record.http_version,
         "user_agent": _short(record.user_agent, redactor),
         "client_address": record.client_address,
+        "program": record.program,
         "request": _message(record.request, redactor, bodies.get("request")),
         "response": _message(record.response, redactor, bodies.get("response")),
         "started_at": record.started_at,

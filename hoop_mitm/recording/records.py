@@ -49,6 +49,7 @@ class FlowRecord:
         session: the session, or ``None`` when nobody was identified.
         operation: ``None`` when the request was refused before it was understood.
         url: without secrets.
+        program: the client's, with its parents, where it is known; its session tells more of the one that opened it.
         status: HTTP status sent to the client; for gRPC see ``grpc_status``.
     """
 
@@ -72,6 +73,7 @@ class FlowRecord:
     error: str | None = None
     level: Level = "full"
     http_version: str = ""
+    program: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

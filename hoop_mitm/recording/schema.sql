@@ -142,6 +142,7 @@ CREATE TABLE IF NOT EXISTS flows (
     error            VARCHAR,
     user_agent       VARCHAR     NOT NULL,
     client_address   VARCHAR     NOT NULL,
+    program          VARCHAR,
     level            VARCHAR     NOT NULL,
     request_headers  VARCHAR     NOT NULL,
     response_headers VARCHAR     NOT NULL,
@@ -174,6 +175,7 @@ COMMENT ON COLUMN flows.message IS 'What the client was told, when the verdict w
 COMMENT ON COLUMN flows.error IS 'What went wrong on the way; NULL when nothing did. BigQuery''s own errors stand in the answer, and in jobs.error.';
 COMMENT ON COLUMN flows.user_agent IS 'The client''s User-Agent.';
 COMMENT ON COLUMN flows.client_address IS 'The client''s IP address.';
+COMMENT ON COLUMN flows.program IS 'The program that asked, as sessions.program: another than that one where a session is used by several.';
 COMMENT ON COLUMN flows.level IS 'Recording level of the connection at that time: full, statements, metadata or off.';
 COMMENT ON COLUMN flows.request_headers IS 'JSON list of [name, value], in order; secrets redacted. Content-Encoding is the wire''s, bodies are stored decoded.';
 COMMENT ON COLUMN flows.response_headers IS 'As request_headers. gRPC trailers follow the headers.';

@@ -176,6 +176,7 @@ def _flow(row: Row, job_key: str | None) -> dict[str, Any]:
         "error": note["error"] or _not_plain(note),
         "user_agent": note["user_agent"],
         "client_address": note["client_address"],
+        "program": note.get("program"),
         "level": note["level"],
         "request_headers": _json(note["request"]["headers"]),
         "response_headers": _json(note["response"]["headers"]),

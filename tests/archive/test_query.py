@@ -297,8 +297,14 @@ def test_what_a_program_asked_is_found_by_its_name(builder):
     ]
     inside = builder.session("inside", program="Cursor › bq", process=json.dumps(cursor))
     outside = builder.session("outside")
-    for session in (inside, outside):
-        builder.job(session, "SELECT 1")
+    for session, program in ((inside, "Cursor › bq"), (inside, "zsh › dbt"), (outside, None)):
+        builder.flow(session, job_key=builder.job(session, "SELECT 1"), program=program)
+        builder.flow(session, program=program)
     with open_archive(builder.write()) as archive:
-        [hit] = archive.search(Query("cursor › b")).hits
-    assert (hit.session.name, hit.matched, str(hit.session.program)) == ("inside", ("program",), "Cursor › bq")
+        found = archive.search(Query("cursor › b")).hits
+        assert [(hit.session.name, hit.matched, (hit.job or hit.flow).program) for hit in found] == [
+            ("inside", ("program",), "Cursor › bq")
+        ] * 2
+        assert len(archive.search(Query("dbt")).hits) == 2
+        assert archive.show(archive.find(inside)).programs == ("Cursor › bq", "zsh › dbt")
+        assert archive.show(archive.find(outside)).programs == ()

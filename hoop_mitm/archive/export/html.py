@@ -40,7 +40,7 @@ def write(archive: Archive, detail: SessionDetail, max_rows: int | None) -> Iter
 def _parts(archive: Archive, detail: SessionDetail, max_rows: int | None) -> Iterator[str]:
     style = (resources.files(__package__) / "page.css").read_text()
     yield f'<!doctype html>\n<html lang="en">\n{_head(detail.session, style).html}\n<body>\n'
-    yield inside(_title(detail.session))
+    yield inside(_title(detail.session, detail.programs))
     yield inside(_tables(detail))
     yield inside(_attention(detail))
     if detail.jobs:
@@ -72,7 +72,7 @@ def _head(session: SessionEntry, style: str) -> Markup:
     )
 
 
-def _title(session: SessionEntry) -> Markup:
+def _title(session: SessionEntry, programs: Sequence[str]) -> Markup:
     who = session.principal
     facts: list[tuple[str, Content]] = [
         (
@@ -81,7 +81,7 @@ def _title(session: SessionEntry) -> Markup:
         ),
         ("Identity", f"{who.subject} at {who.issuer}"),
         ("Through", f"{session.connection}, with {session.agent} from {session.client_address}"),
-        ("Program", str(session.program) if session.program else None),
+        ("Program", ", ".join(programs)),
         (
             "When",
             f"{_moment(session.started_at)} to {_moment(session.ended_at or session.last_seen_at)} UTC ({words.took(session.duration)})",

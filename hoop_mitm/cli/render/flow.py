@@ -58,6 +58,8 @@ def whole(exchange: Exchange) -> Iterator[RenderableType]:
     flow = exchange.flow
     yield Text.assemble((terminal.safe(name(flow)), "bold"), "  ", outcome(flow))
     yield Text(f"{terminal.span(flow.started_at, flow.ended_at or flow.started_at)}, flow {flow.id}", style="dim")
+    asked = f"with {flow.user_agent or 'no User-Agent'} from {flow.client_address}"
+    yield Text(terminal.safe(f"{asked}, by {flow.program}" if flow.program else asked), style="dim")
     if flow.verdict.message:
         yield Text(terminal.safe(flow.verdict.message), style="red")
     yield Text(f"\n{flow.method} {terminal.safe(flow.url)} {flow.http_version}", style="bold")

@@ -107,6 +107,7 @@ def facts(job: JobEntry) -> Table:
     end = job.ended_at or job.started_at
     lines = [
         ("when", terminal.span(job.started_at, end) + (f" ({terminal.took(job.duration)})" if job.duration else "")),
+        ("by", job.program or ""),
         ("where", " · ".join(part for part in (job.project, job.location) if part)),
         ("figures", numbers(job).plain),
         ("read", ", ".join(str(table) for table in job.referenced_tables)),

@@ -54,8 +54,8 @@ def _body(hit: Hit, text: str | None) -> Iterator[RenderableType]:
         yield from _job(hit, text)
     for said in _trouble(hit):
         yield _marked(said, text, "red")
-    if "program" in hit.matched and hit.session is not None:
-        yield Text.assemble(("program ", "dim"), _marked(str(hit.session.program), text, ""))
+    if "program" in hit.matched and (asked := hit.job or hit.flow):
+        yield Text.assemble(("program ", "dim"), _marked(asked.program or "", text, ""))
     if hit.flow is not None and hit.flow.tables:
         yield _marked(", ".join(map(str, hit.flow.tables)), text, "")
     if hit.rows is not None:

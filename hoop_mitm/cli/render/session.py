@@ -1,7 +1,7 @@
 """One session: who, through what, when; what needs attention; then everything that was asked."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -24,7 +24,7 @@ _STATUS = {
 
 
 def whole(detail: SessionDetail, *, with_flows: bool) -> Iterator[RenderableType]:
-    yield header(detail.session)
+    yield header(detail.session, detail.programs)
     if tables := _tables(detail):
         yield Text("\nTables that were read", style="bold")
         yield terminal.indented(tables, 2)
@@ -45,7 +45,7 @@ def whole(detail: SessionDetail, *, with_flows: bool) -> Iterator[RenderableType
         yield Text.assemble(("Without a job: ", "bold"), calls)
 
 
-def header(session: SessionEntry) -> Panel:
+def header(session: SessionEntry, programs: Sequence[str] = ()) -> Panel:
     who = session.principal
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
@@ -58,8 +58,8 @@ def header(session: SessionEntry) -> Panel:
     grid.add_row(
         "through", Text(terminal.safe(f"{session.connection}, with {session.agent} from {session.client_address}"))
     )
-    if session.program:
-        grid.add_row("program", Text(terminal.safe(str(session.program))))
+    for place, program in enumerate(programs):
+        grid.add_row("" if place else "program", Text(terminal.safe(program)))
     grid.add_row(
         "when",
         Text(
