@@ -11,6 +11,7 @@
     ├── AskingError         BigQuery cannot be asked what ran
     ├── RecordingError      the journal cannot be written: requests are refused
     ├── ArchiveError        a recording cannot be reached, opened or understood
+    │   ├── ArchiveBusy     somebody else has it open just now
     │   └── NotInArchive    it opened, but holds no such session, job or flow
     └── SandboxError        the local world did not come up
 
@@ -100,6 +101,10 @@ class ArchiveError(HoopError):
     """A recording cannot be reached, opened or understood."""
 
     exit_code = 3
+
+
+class ArchiveBusy(ArchiveError):
+    """Somebody else has the recording open, and did not let it go."""
 
 
 class NotInArchive(ArchiveError):

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hoop_mitm.errors import ArchiveError
+from hoop_mitm.errors import ArchiveBusy, ArchiveError
 
 if TYPE_CHECKING:
     import duckdb
 
-VERSION = 1
+VERSION = 2
 
 # An archive may come from anyone: its views must not reach out of the file, and nothing is fetched to read it.
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -54,6 +54,8 @@ class Database:
 
         try:
             return self._connection.execute(query, values).fetchall()
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
         except duckdb.CatalogException as error:
             raise ArchiveError(
                 f"{self.path} is a DuckDB file, but not a hoop-mitm recording. Name another one with --db."
@@ -86,7 +88,8 @@ def patiently[Opened](path: Path, wait: float, opened: Callable[[], Opened]) -> 
     """What ``opened`` gives, asked for up to ``wait`` seconds while another process holds ``path``.
 
     Raises:
-        ArchiveError: it cannot be opened, or stayed held.
+        ArchiveBusy: it stayed held.
+        ArchiveError: it cannot be opened.
     """
     import duckdb
 
@@ -99,7 +102,7 @@ def patiently[Opened](path: Path, wait: float, opened: Callable[[], Opened]) -> 
             if not _is_locked(error):
                 raise _cannot_open(path, error) from error
             if time.monotonic() >= give_up:
-                raise ArchiveError(
+                raise ArchiveBusy(
                     f"{path} is held by another program and was not let go for {wait:g} s. A gateway holds it for a "
                     "moment each second only: close the `duckdb` shell or notebook that has it open."
                 ) from error
