@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from mitmproxy import connection
 from uuid_utils import uuid7
 
+from hoop_mitm.addons.intents import Intents
 from hoop_mitm.addons.ticket import Tickets
 from hoop_mitm.config import Config
 from hoop_mitm.credentials import CredentialSource
@@ -54,15 +55,19 @@ class Services:
         self.sessions = Sessions(config.identity.session_idle, revocations=self.revocations)
         self.exchange = TokenExchange(self.authenticator, self.sessions)
         self.uploads: dict[str, str] = {}
+        self.intents = Intents(self)
         self._ready = asyncio.Event()
 
     async def start(self) -> None:
         await self.recorder.start()
-        await self.event("gateway.started", "The gateway started.")
+        started = self.event_record("gateway.started", "The gateway started.")
+        await self.recorder.write(started)
         self._ready.set()
+        self.intents.begin(started.id)
 
     async def stop(self) -> None:
         """Ends all sessions and writes what is under way."""
+        await self.intents.end()
         try:
             await self.end_sessions(self.sessions.all())
             await self.event("gateway.stopped", "The gateway stopped.")

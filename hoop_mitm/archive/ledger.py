@@ -53,6 +53,12 @@ _LOST = """
     ORDER BY flows.started_at, flows.id
 """
 
+# Of a gateway that died: the fold says so of every flow that it left open.
+_OPEN = """
+    jobs.state = 'UNKNOWN' AND starts.state = 'open' AND starts.error IS NOT NULL
+    AND starts.id NOT IN (SELECT flow_id FROM events WHERE type = $resolved AND flow_id IS NOT NULL)
+"""
+_OF_SESSIONS = "SELECT session_id, id FROM jobs WHERE id IS NOT NULL AND session_id IN (SELECT unnest(?))"
 _RESOLVED = "SELECT flow_id, details FROM events WHERE type = ? AND flow_id IN (SELECT unnest(?))"
 _DELETED = "SELECT url FROM flows WHERE door = 'jobs.delete' AND state = 'complete' AND status < 300"
 _LOCATIONS = "SELECT DISTINCT location FROM jobs WHERE project IN (SELECT unnest(?)) AND location IS NOT NULL"
@@ -148,6 +154,19 @@ class Ledger:
         keys = "SELECT key FROM jobs WHERE id IN (SELECT unnest($ids))"
         statement = _JOBS.format(flows=f"job_key IN ({keys})", jobs="jobs.id IN (SELECT unnest($ids))")
         return self._recorded(statement, {"projects": list(projects), "ids": wanted})
+
+    def open_intents(self, projects: Sequence[str]) -> tuple[Recorded, ...]:
+        """Jobs that a gateway which has died was asked for, and of which nobody knows yet what came."""
+        unknown = "SELECT key FROM jobs WHERE state = 'UNKNOWN'"
+        statement = _JOBS.format(flows=f"job_key IN ({unknown})", jobs=_OPEN)
+        return self._recorded(statement, {"projects": list(projects), "resolved": RESOLVED})
+
+    def ids_of(self, session_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The ids of all recorded jobs of each of these sessions."""
+        found: dict[str, tuple[str, ...]] = {}
+        for session_id, job_id in self._database.all(_OF_SESSIONS, [list(session_ids)]):
+            found[session_id] = (*found.get(session_id, ()), job_id)
+        return found
 
     def lost(self, since: datetime, until: datetime) -> tuple[Lost, ...]:
         """Exchanges without an outcome that began in this time, the oldest first."""

@@ -97,6 +97,11 @@ class Jobs:
         self.list = JobList(emulator)
         self._estimates = Estimates(self.tables.facts, self.tables.of_dataset)
 
+    def all(self) -> list[Job]:
+        """Every job that ran here, the oldest first."""
+        with self._lock:
+            return list(self._jobs.values())
+
     def get(self, project: str, job_id: str, location: str = "") -> Job:
         """A job that exists, in ``location`` where one is given.
 
@@ -307,8 +312,7 @@ class Jobs:
                 "notFound",
                 f"Not found: Dataset {first.project}:{first.dataset} was not found in location {order.location}",
             )
-        with self._lock:
-            known = [job.resource for job in self._jobs.values()]
+        known = [job.resource for job in self.all()]
         with self.list.in_place_of_views(statement, order.project, order.location, order.who, known) as listed:
             if listed.processed:
                 estimate = Estimate(estimate.tables, estimate.processed + listed.processed)

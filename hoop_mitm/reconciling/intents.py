@@ -19,12 +19,18 @@ SETTLED: Final = timedelta(minutes=2)
 class Resolution:
     """What BigQuery says: the outcome, and the job where there is one.
 
-    ``running`` is not the last word, and neither is ``unknown`` while the request is younger than `SETTLED`.
+    Attributes:
+        jobless: there may never have been a job, although it ran.
     """
 
     outcome: Outcome
     job: Ran | None = None
     jobless: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether asking again later would give the same."""
+        return self.outcome in ("ran", "failed", "never_ran") or self.jobless
 
     @property
     def message(self) -> str:
