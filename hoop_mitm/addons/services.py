@@ -40,7 +40,7 @@ class Services:
         self.tickets = Tickets()
         self.carried: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
         self.by_project = {project: c for c in config.connections for project in c.projects}
-        self.recorder = Recorder(config.recording)
+        self.recorder = Recorder(config.recording, state=config.gateway.state)
         http = session(config.gateway.upstream)
         self.sources = {c.name: CredentialSource(c, http, self.protect) for c in config.connections}
         keys = SigningKeys.load_or_create(config.gateway.state)

@@ -23,6 +23,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[str, Any]]] = {
         "session.program": ("who", None),
         "client_address": ("who", ""),
         "user_agent": ("who", ""),
+        "program": ("who", None),
         "operation.statement": ("statement", None),
         "operation.labels": ("statement", {}),
         "executed_statement": ("statement", None),

@@ -14,7 +14,7 @@ from hoop_mitm.identity.session import Session
 from hoop_mitm.recording.records import EventRecord, FlowRecord, Message, Record
 from hoop_mitm.recording.redaction import Redactor
 
-#: What a body is in a flow's JSON: ``hash`` (hex), ``size``, and ``file`` with ``frames`` where it lies outside.
+#: What a body is in a flow's JSON: ``hash`` (its commitment, hex), ``size``, and why it is not whole, where it is not.
 type BodyNote = dict[str, Any]
 
 #: Characters that are recorded of a header's value, a URL, or a text; and of all the headers of a message.

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from hoop_mitm.errors import RecordingError
+from hoop_mitm.evidence import Checkpoint
 from hoop_mitm.recording.archive_file import ArchiveBusyError, ArchiveFile
 from hoop_mitm.recording.journal import reason
 from hoop_mitm.recording.layout import Hold, Layout, is_held
@@ -59,6 +60,7 @@ _FEW = 16
 _MARK = "SELECT folded_to, held FROM journals WHERE id = ?"
 _SET_MARK = "UPDATE journals SET folded_to = ?, held = ?, folded_at = ? WHERE id = ?"
 _FIRST_MARK = "INSERT INTO journals VALUES (?, 0, [], now())"
+_CHECKPOINTS = 'SELECT chain, max(number) AS "number" FROM checkpoints GROUP BY chain'
 _NEW_BODIES = """
     INSERT INTO bodies
     SELECT * FROM batch
@@ -76,11 +78,24 @@ class FoldReport:
 
 @dataclass(slots=True)
 class _Mark:
-    """How far the archive is, and which file said so."""
+    """How far the archive is, and which file said so. ``checkpoints`` holds each chain's last."""
 
     file: tuple[int, int]
     folded_to: int
     held: list[int] = field(default_factory=list)
+    checkpoints: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """What enters the chains in the archive."""
+
+    rows: list[Row]
+    checkpoints: list[Checkpoint]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        return {checkpoint.chain: checkpoint.number for checkpoint in self.checkpoints}
 
 
 class Fold:
@@ -128,6 +143,7 @@ class Fold:
 
     def _step(self, *, everything: bool, wait: float) -> int | None:
         """Fold one batch; ``None`` when nothing was left to do."""
+        segments = self._layout.segments()
         mark = self._known_mark()
         if mark is None:
             with ArchiveFile(self._layout.archive, wait=wait) as archive:
@@ -136,14 +152,16 @@ class Fold:
         held = set() if everything else self._young(rows)
         taken = [row for row in rows if row.seq not in held]
         self._mark = mark
-        if not taken and not self._unfolded.damaged and held == set(mark.held):
-            return None
         folded_to = max((row.seq for row in rows), default=mark.folded_to)
+        checkpoints = self._unfolded.checkpoints(mark.folded_to, mark.checkpoints, folded_to)
+        if not taken and not checkpoints and not self._unfolded.damaged and held == set(mark.held):
+            return None
+        new = _New([row for row in rows if row.seq > mark.folded_to], checkpoints)
+        after = replace(mark, folded_to=folded_to, held=sorted(held), checkpoints=mark.checkpoints | new.numbers)
         bad: set[int] = set()
         while True:
             try:
-                after = _Mark(mark.file, folded_to, sorted(held))
-                done = self._take_over(mark, after, taken, bad=bad, over=everything, wait=wait)
+                done = self._take_over(mark, after, taken, new, bad=bad, over=everything, wait=wait)
                 break
             except _BAD_RECORD as error:
                 if len(taken) > _FEW:
@@ -157,11 +175,11 @@ class Fold:
         self._most = min(_MOST_ROWS, self._most * 2)
         if done:
             self._first_seen = {seq: seen for seq, seen in self._first_seen.items() if seq in held}
-            self._tidy(taken)
+            self._tidy(taken, segments)
         return len(taken) if done else 0
 
     def _take_over(
-        self, before: _Mark, after: _Mark, rows: Sequence[Row], *, bad: set[int], over: bool, wait: float
+        self, before: _Mark, after: _Mark, rows: Sequence[Row], new: _New, *, bad: set[int], over: bool, wait: float
     ) -> bool:
         """Write rows and the new mark in one transaction; ``False`` when the archive is not the one that it was."""
         # A bad record must not keep the others out for ever; that there was one stays visible as an event.
@@ -173,6 +191,9 @@ class Fold:
                 return False
             self._fold_bodies(archive, good)
             archive.begin()
+            # As they are, also those that wait and those that cannot be read: the chain is whole at any time.
+            archive.insert("records", [row.sealed.as_row() for row in new.rows if row.sealed])
+            archive.insert("checkpoints", [asdict(checkpoint) for checkpoint in new.checkpoints])
             batch.fold_into(archive)
             if over:
                 lose_open(archive)
@@ -205,7 +226,8 @@ class Fold:
         if not found:
             archive.execute(_FIRST_MARK, [self._journal])
             found = archive.rows(_MARK, [self._journal])
-        return _Mark(_file(self._layout.archive), found[0]["folded_to"], list(found[0]["held"]))
+        checkpoints = {row["chain"]: row["number"] for row in archive.rows(_CHECKPOINTS)}
+        return _Mark(_file(self._layout.archive), found[0]["folded_to"], list(found[0]["held"]), checkpoints)
 
     def _young(self, rows: Sequence[Row]) -> set[int]:
         """The intents that may still wait: without an outcome, seen a moment ago, of a gateway that lives."""
@@ -236,26 +258,26 @@ class Fold:
                 if note is None or note["hash"] in seen:
                     continue
                 seen.add(note["hash"])
-                digest = bytes.fromhex(note["hash"])
+                name, salt = bytes.fromhex(note["hash"]), row.salt(side)
                 try:
                     for part, (size, data) in enumerate(self._unfolded.frames(row, side)):
-                        yield {"hash": digest, "part": part, "size": size, "data": data}
+                        yield {"hash": name, "part": part, "size": size, "data": data, "salt": salt}
                 except (OSError, EOFError) as error:
                     log.error("a body of record %s is lost: %s", row.seq, error)  # noqa: TRY400
 
-    def _tidy(self, taken: Sequence[Row]) -> None:
+    def _tidy(self, taken: Sequence[Row], segments: Sequence[tuple[int, Path]]) -> None:
         assert self._mark is not None
         for row in taken:
-            for side in ("request", "response"):
-                if (note := row.body_note(side)) and "file" in note:
-                    (self._layout.bodies / note["file"]).unlink(missing_ok=True)
+            for place in row.bodies.values():
+                if "file" in place:
+                    (self._layout.bodies / place["file"]).unlink(missing_ok=True)
         run = max((row.seq for row in taken if row.kind == "start"), default=0)
         if run:
             # Whatever gateways before this one left and no record names.
             for path in self._layout.bodies.iterdir():
                 if path.name < f"{run:016d}":
                     path.unlink(missing_ok=True)
-        self._unfolded.trim(self._mark.folded_to, self._mark.held)
+        self._unfolded.trim(segments, self._mark.folded_to, self._mark.held)
 
 
 def fold_once(directory: Path, *, wait: float = 2.0) -> FoldReport:

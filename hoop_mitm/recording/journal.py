@@ -1,99 +1,138 @@
-"""The journal's write side: what is acknowledged here survives.
+"""The journal's write side: what is acknowledged here survives, and is linked to all that came before it.
 
 A segment is a SQLite file in WAL mode with full sync that is only ever appended to and is never checkpointed: each
-byte goes to the disk once, and a whole segment is unlinked after its fold.
+byte goes to the disk once, and a whole segment is unlinked some time after its fold.
 """
 
 import contextlib
 import itertools
+import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from importlib import resources
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from hoop_mitm.bigquery.operation import Resource
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.layout import Layout, remove_segment, sync_directory
+from hoop_mitm.evidence import PARTS, Chain, Checkpoint, RecordingKey, RecordingKeys
+from hoop_mitm.recording.beginning import Beginning, anew, beginning, genesis
+from hoop_mitm.recording.layout import Layout, replace_durably
 from hoop_mitm.recording.owners import Claim, Owner
 from hoop_mitm.recording.pressing import Part
+from hoop_mitm.recording.sealing import Sealed, seal
+from hoop_mitm.recording.segment import ADD_RECORD, RecordRow, connect, make, open_for_writing
+
+log = logging.getLogger(__name__)
 
 #: A segment is left for the next when its log has this many bytes.
 SEGMENT = 64 * 2**20
-#: How far numbering jumps over a segment whose end cannot be read any more.
-_LEAP = 10**9
 _REMEMBERED = 4096
+
+_ADD_BODY = "INSERT INTO bodies VALUES (?, ?, ?)"
+_ADD_CLAIM = "INSERT INTO owners (kind, resource, principal, connection, at) VALUES (?, ?, ?, ?, ?)"
+_ADD_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?)"
+_CLAIMS = "SELECT kind, resource, principal, connection, at FROM owners ORDER BY rowid"
+_HAS_CLAIMS = "SELECT 1 FROM sqlite_schema WHERE name = 'owners'"
+_KEY_IS_GONE = "the key that signed it is gone"
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body that is kept in the journal itself."""
+    """A body that is kept in the journal itself.
+
+    ``digest`` is keyed, finds the same body again, and is never written; ``commitment`` is its name, with ``salt``.
+    """
 
     digest: bytes
+    salt: bytes
+    commitment: bytes
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class BodyFile:
+    """A body that lies outside, in a file of zstd frames: of each frame its size when decompressed, and its length."""
+
+    name: str
+    salt: bytes
+    frames: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A record in the journal's form: its kind, its JSON, and its bodies by side (``request``, ``response``)."""
+    """A record in the journal's form: its kind, its fields as plain JSON values, and its bodies by side."""
 
     kind: str
-    data: bytes
-    bodies: dict[str, Body] = field(default_factory=dict)
+    note: Mapping[str, Any]
+    bodies: Mapping[str, Body] = field(default_factory=dict)
+    files: Mapping[str, BodyFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A body that this segment holds."""
+
+    salt: bytes
+    commitment: bytes
+    parts: list[int]
 
 
 class Journal:
     """Appends to the newest segment. For one thread, and for one process (see :attr:`Layout.lock`)."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, keys: RecordingKeys, signed: Callable[[Checkpoint], None] | None = None) -> None:
+        """``signed`` is told of each checkpoint once it is durable."""
         self._layout = layout
+        self._keys = keys
+        self._key = keys.newest
+        self._signed = signed
+        self._chain: Chain | None = None
         self._connection: sqlite3.Connection | None = None
         self._files: dict[str, tuple[int, int]] = {}
         self._log = ""
-        self._next = 0
         self._next_body = 1
-        self._in_segment: dict[bytes, list[int]] = {}
+        self._in_segment: dict[bytes, _Kept] = {}
 
     @property
     def last(self) -> int:
         """The number of the newest record."""
-        return self._next - 1
+        return self._chain.seq if self._chain else 0
+
+    @property
+    def unsigned(self) -> int:
+        """How many records no checkpoint covers yet."""
+        return self._chain.seq - self._chain.signed if self._chain else 0
+
+    @property
+    def key(self) -> RecordingKey:
+        """The key that signs."""
+        return self._key
 
     def open(self) -> int:
-        """Begin a segment, and give the number of its first record.
+        """Begin a segment (or go on with one that is still empty), and give the number of its first record.
 
         Raises:
             RecordingError: it cannot be made.
         """
         self.close()
         try:
-            self._next = max(self._next, _end(self._layout) + 1)
-            path = self._layout.segment(self._next)
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            connection = connect(path)
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA wal_autocheckpoint = 0")
-                connection.execute("PRAGMA locking_mode = NORMAL")
-                connection.executescript(_schema())
-            except sqlite3.Error:
-                connection.close()
-                # On a full disk this is tried every second.
-                remove_segment(path)
-                raise
-            sync_directory(self._layout.journal)
-            self._connection = connection
-            self._log = f"{path}-wal"
-            self._files = {name: _inode(name) for name in (str(path), self._log)}
+            begin = beginning(self._layout, self._chain, self._key.fingerprint)
+            signs = self._keys.get(begin.key) if begin.key else self._keys.newest
+            if signs is None and self._chain is not None:
+                signs = self._key
+            if signs is None:
+                begin, signs = anew(self._layout, begin.chain, _KEY_IS_GONE), self._keys.newest
+            first = begin.first
+            self._begin(begin, signs)
         except (OSError, sqlite3.Error) as error:
             raise self._unwritable(error) from error
-        self._next_body = 1
-        self._in_segment = {}
-        return self._next
+        if self._key.fingerprint != self._keys.newest.fingerprint:
+            self._change_key()
+        return first
 
     def append(self, entries: Sequence[Entry], claims: Iterable[Claim] = ()) -> None:
         """Commit all of these, or none. When this returns they are on the disk.
@@ -102,6 +141,65 @@ class Journal:
             RecordingError: none of them may be taken as written. The next call starts anew by itself.
             Exception: the same; and it is one of these, not the journal, that something is wrong with.
         """
+        self._write(entries, claims)
+
+    def sign(self, reason: str) -> Checkpoint:
+        """Sign everything up to the newest record, and keep the signature.
+
+        Raises:
+            RecordingError: it is not kept.
+        """
+        checkpoint = self._write((), (), reason)
+        assert checkpoint is not None
+        return checkpoint
+
+    def use(self, keys: RecordingKeys) -> bool:
+        """Sign with the newest of ``keys`` from now on; whether that is another one than before.
+
+        Raises:
+            RecordingError: the change is not recorded. The old key signs until it is.
+        """
+        self._keys = keys
+        if self._connection is None or keys.newest.fingerprint == self._key.fingerprint:
+            return False
+        self._change_key()
+        return True
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _begin(self, begin: Beginning, signs: RecordingKey) -> None:
+        path = self._layout.segment(begin.first)
+        chain = replace(begin.chain)
+        if not begin.reuse:
+            first = []
+            if begin.is_new:
+                first = [_record_row(seal(chain, "genesis", genesis(chain, signs, begin.after)), {})]
+            make(path, begin.chain, signs.fingerprint, first)
+        self._connection = open_for_writing(path)
+        # Makes the log, whose size says when the segment is full.
+        self._connection.executescript("BEGIN IMMEDIATE; COMMIT")
+        self._log = f"{path}-wal"
+        self._files = {name: _inode(name) for name in (str(path), self._log)}
+        self._chain, self._key = chain, signs
+        self._next_body = 1
+        self._in_segment = {}
+
+    def _change_key(self) -> None:
+        old, new = self._key, self._keys.newest
+        note = {
+            "previous": old.fingerprint,
+            "key": new.fingerprint,
+            "public": new.public.public_bytes_raw().hex(),
+        }
+        # Together: under a key that no signature of the old one introduces nothing would count.
+        self._write([Entry("key", note)], (), "rotation")
+        self._key = new
+
+    def _write(self, entries: Sequence[Entry], claims: Iterable[Claim], sign: str | None = None) -> Checkpoint | None:
         try:
             if self._connection is not None and not self._intact():
                 self.close()
@@ -109,7 +207,7 @@ class Journal:
                 self._layout.make()
                 self.open()
             assert self._connection is not None
-            self._commit(self._connection, entries, claims)
+            checkpoint = self._commit(self._connection, entries, claims, sign)
         except RecordingError:
             self.close()
             raise
@@ -120,41 +218,60 @@ class Journal:
             # One of these cannot be written at all; the others must not be left in a transaction with it.
             self.close()
             raise
+        if checkpoint is not None:
+            self._note(checkpoint)
+        return checkpoint
 
-    def close(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
-
-    def _commit(self, connection: sqlite3.Connection, entries: Sequence[Entry], claims: Iterable[Claim]) -> None:
-        known: dict[bytes, list[int]] = {}
+    def _commit(
+        self,
+        connection: sqlite3.Connection,
+        entries: Sequence[Entry],
+        claims: Iterable[Claim],
+        sign: str | None,
+    ) -> Checkpoint | None:
+        assert self._chain is not None
+        # A copy: what is not committed has not happened.
+        chain = replace(self._chain)
+        known: dict[bytes, _Kept] = {}
         bodies: list[tuple[int, int, bytes]] = []
-        records: list[tuple[int, str, bytes, str]] = []
-        for seq, entry in enumerate(entries, self._next):
-            parts: dict[str, list[int]] = {}
+        records: list[RecordRow] = []
+        for entry in entries:
+            note, places = entry.note, _outside(entry)
             for side, body in entry.bodies.items():
-                ids = self._in_segment.get(body.digest) or known.get(body.digest)
-                if ids is None:
+                kept = self._in_segment.get(body.digest) or known.get(body.digest)
+                if kept is None:
                     first = self._next_body + len(bodies)
                     ids = list(range(first, first + len(body.parts)))
                     bodies += [(i, part.size, part.data) for i, part in zip(ids, body.parts, strict=True)]
-                    known[body.digest] = ids
-                parts[side] = ids
-            records.append((seq, entry.kind, entry.data, orjson.dumps(parts).decode()))
+                    kept = known[body.digest] = _Kept(body.salt, body.commitment, ids)
+                elif kept.commitment != body.commitment:
+                    note = _renamed(note, side, kept.commitment)
+                places[side] = {"salt": kept.salt.hex(), "parts": kept.parts}
+            records.append(_record_row(seal(chain, entry.kind, note), places))
+        checkpoint = chain.sign(self._key, sign) if sign else None
         owners = [(c.resource.kind, c.resource.id, c.owner.principal, c.owner.connection, c.at) for c in claims]
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT INTO bodies VALUES (?, ?, ?)", bodies)
-        connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", records)
-        connection.executemany(
-            "INSERT INTO owners (kind, resource, principal, connection, at) VALUES (?, ?, ?, ?, ?)", owners
-        )
+        connection.executemany(_ADD_BODY, bodies)
+        connection.executemany(ADD_RECORD, records)
+        connection.executemany(_ADD_CLAIM, owners)
+        if checkpoint:
+            connection.execute(_ADD_CHECKPOINT, (checkpoint.number, orjson.dumps(checkpoint.as_json()).decode()))
         connection.execute("COMMIT")
-        self._next += len(records)
+        self._chain = chain
         self._next_body += len(bodies)
         self._in_segment |= known
         for digest in list(itertools.islice(self._in_segment, max(0, len(self._in_segment) - _REMEMBERED))):
             del self._in_segment[digest]
+        return checkpoint
+
+    def _note(self, checkpoint: Checkpoint) -> None:
+        try:
+            replace_durably(self._layout.head, orjson.dumps(checkpoint.as_json()) + b"\n")
+        except OSError as error:
+            # It is in the segment; this only helps to miss a segment that is gone.
+            log.warning("%s cannot be written: %s", self._layout.head, reason(error))
+        if self._signed:
+            self._signed(checkpoint)
 
     def _intact(self) -> bool:
         # SQLite would go on writing into a file that somebody has removed.
@@ -176,14 +293,6 @@ def reason(error: Exception) -> str:
     if text in {"database or disk is full", "No space left on device"}:
         return "the disk is full"
     return text[:1].lower() + text[1:]
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open a file of the journal that exists. Closing it never copies its log into it: a segment's log is its data."""
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
-    connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)  # noqa: FBT003
-    return connection
 
 
 def claims(layout: Layout) -> list[Claim]:
@@ -208,35 +317,31 @@ def claims(layout: Layout) -> list[Claim]:
 
 def claims_in(path: Path) -> list[Claim]:
     with contextlib.closing(connect(path)) as connection:
-        # A gateway that died while it began a segment leaves one without tables.
-        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'owners'").fetchone():
+        # One that an earlier version of the gateway only just began has no tables.
+        if not connection.execute(_HAS_CLAIMS).fetchone():
             return []
-        rows = connection.execute(
-            "SELECT kind, resource, principal, connection, at FROM owners ORDER BY rowid"
-        ).fetchall()
+        rows = connection.execute(_CLAIMS).fetchall()
     return [Claim(Resource(kind, name), Owner(principal, target), at) for kind, name, principal, target, at in rows]
 
 
-def _end(layout: Layout) -> int:
-    """The number of the last record that any segment may hold."""
-    segments = layout.segments()
-    if not segments:
-        return 0
-    first, path = segments[-1]
-    try:
-        with contextlib.closing(connect(path)) as connection:
-            return max(first - 1, int(connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]))
-    except sqlite3.Error as error:
-        if "no such table" in str(error):
-            # It was only just begun; its name is taken all the same.
-            return first
-        return first + _LEAP
+def _outside(entry: Entry) -> dict[str, dict[str, Any]]:
+    return {
+        side: {"salt": body.salt.hex(), "file": body.name, "frames": body.frames} for side, body in entry.files.items()
+    }
+
+
+def _renamed(note: Mapping[str, Any], side: str, commitment: bytes) -> Mapping[str, Any]:
+    """The note of a flow that names the body of ``side`` as the one that is kept already."""
+    message = note[side]
+    return {**note, side: {**message, "body": {**message["body"], "hash": commitment.hex()}}}
+
+
+def _record_row(record: Sealed, places: Mapping[str, Any]) -> RecordRow:
+    parts = [record.parts.get(name) for name in PARTS]
+    values = [value for part in parts for value in ((part.salt, part.value) if part else (None, None))]
+    return (record.seq, record.kind, record.data, record.digest, record.link, *values, orjson.dumps(places).decode())
 
 
 def _inode(name: str) -> tuple[int, int]:
     status = os.stat(name)  # noqa: PTH116
     return status.st_dev, status.st_ino
-
-
-def _schema() -> str:
-    return resources.files("hoop_mitm.recording").joinpath("journal.sql").read_text()

@@ -11,6 +11,9 @@ recordings/
     spool/               bodies of messages that still stream
     owners.sqlite        who owns what at Google, from segments that are gone
     folded               the last record that is in the archive: a hint, the archive itself knows better
+    head                 the last checkpoint: should the end of the segments be lost, it is missed
+    maintenance.lock     held by whoever changes the archive otherwise than by folding; shared by folds
+    rotate               asks the gateway to begin a new segment
     fold.log             what the fold had to say
 """
 
@@ -65,6 +68,18 @@ class Layout:
     @property
     def folded(self) -> Path:
         return self.journal / "folded"
+
+    @property
+    def head(self) -> Path:
+        return self.journal / "head"
+
+    @property
+    def maintenance_lock(self) -> Path:
+        return self.journal / "maintenance.lock"
+
+    @property
+    def rotate(self) -> Path:
+        return self.journal / "rotate"
 
     def folded_to(self) -> tuple[int, int]:
         """How far the fold says that it is, and how many intents it holds back; zeros when it has not said."""
@@ -135,9 +150,17 @@ class Layout:
 
 
 def remove_segment(path: Path) -> None:
-    """Remove a segment, what SQLite keeps beside it included."""
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+    """Remove a segment, what SQLite keeps beside it first: a log that is left behind would be taken for another's."""
+    for name in (f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal", path.name):
         path.with_name(name).unlink(missing_ok=True)
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Write a file of this user's own, whole or not at all. Raises ``OSError``."""
+    new = path.with_name(f"{path.name}.new")
+    write_durably(new, data)
+    new.rename(path)
+    sync_directory(path.parent)
 
 
 def write_durably(path: Path, data: bytes) -> None:

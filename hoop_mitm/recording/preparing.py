@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+import orjson
+
 from hoop_mitm.recording.decoding import codings
 from hoop_mitm.recording.encoding import BodyNote, encode, kind_of
-from hoop_mitm.recording.journal import Body, Entry
+from hoop_mitm.recording.journal import Body, BodyFile, Entry
 from hoop_mitm.recording.observing import observe
 from hoop_mitm.recording.pressing import Part, Press, plain_body
 from hoop_mitm.recording.records import FlowRecord, Message, Record
@@ -23,14 +25,18 @@ def is_kept(record: Record) -> bool:
 
 
 def prepare(
-    record: Record, redactor: Redactor, key: bytes, spooled: Mapping[str, BodyNote | None] | None = None
+    record: Record,
+    redactor: Redactor,
+    key: bytes,
+    spooled: Mapping[str, tuple[BodyNote, BodyFile] | None] | None = None,
 ) -> Entry:
-    """The journal entry of a record. ``spooled`` holds the notes of the bodies that were spooled, by side."""
+    """The journal entry of a record. ``spooled`` holds the bodies that were spooled, by side."""
     if not isinstance(record, FlowRecord):
-        return Entry(kind_of(record), encode(record, redactor))
+        return Entry(kind_of(record), orjson.loads(encode(record, redactor)))
     if record.level != "full":
-        return Entry("flow", encode(record, redactor, observed=_observed(record)))
-    notes: dict[str, BodyNote] = {side: note for side, note in (spooled or {}).items() if note is not None}
+        return Entry("flow", orjson.loads(encode(record, redactor, observed=_observed(record))))
+    outside = {side: found for side, found in (spooled or {}).items() if found is not None}
+    notes: dict[str, BodyNote] = {side: note for side, (note, _) in outside.items()}
     bodies: dict[str, Body] = {}
     for side in SIDES:
         message = message_of(record, side)
@@ -38,9 +44,10 @@ def prepare(
             press = Press(redactor, key, codings(message.headers))
             parts: tuple[Part, ...] = (*press.feed(message.body), *press.finish())
             if parts:
-                bodies[side] = Body(press.digest, parts)
+                bodies[side] = Body(press.digest, press.salt, press.commitment, parts)
                 notes[side] = press.note
-    return Entry("flow", encode(record, redactor, bodies=notes), bodies)
+    files = {side: file for side, (_, file) in outside.items()}
+    return Entry("flow", orjson.loads(encode(record, redactor, bodies=notes)), bodies, files)
 
 
 def _observed(record: FlowRecord) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""Making a body ready to be kept: decoded, redacted, cut into parts, compressed, and named by a keyed hash."""
+"""Making a body ready to be kept: decoded, redacted, cut into parts, compressed, and named by a commitment."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import zstandard
 
+from hoop_mitm.evidence import BodyCommitment, new_salt
 from hoop_mitm.recording.decoding import MAX_CODINGS, MAX_DECODED, Decoder, NotEncodedError, TooMuchError, decoder
 from hoop_mitm.recording.redaction import Redactor
 
@@ -24,11 +25,12 @@ class Part:
 
 
 class Press:
-    """Takes one body as it comes and gives its parts; then ``digest``, ``size``, ``cut`` and ``encoded`` are known.
+    """Takes one body as it comes and gives its parts; then what it is called, ``size``, ``cut`` and ``encoded`` are known.
 
     Holds a part and the longest secret in memory, never the whole body.
 
     Attributes:
+        salt: what the commitment is made with.
         size: decoded length in bytes so far.
         cut: why not all of the body is kept, or ``None``.
         encoded: why its content encoding is still on, or ``None``.
@@ -36,6 +38,7 @@ class Press:
 
     def __init__(self, redactor: Redactor, key: bytes, codings: Sequence[str] = ()) -> None:
         self.size = 0
+        self.salt = new_salt()
         self.cut: str | None = None
         self.encoded: str | None = None
         if len(codings) > MAX_CODINGS:
@@ -43,6 +46,7 @@ class Press:
         self._redactor = redactor
         self._decoder: Decoder | None = decoder(codings)
         self._hash = hashlib.blake2b(key=key, digest_size=HASH_SIZE)
+        self._commitment = BodyCommitment(self.salt)
         self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
         self._waiting = bytearray()
         self._in_vain = bytearray()
@@ -65,14 +69,20 @@ class Press:
 
     @property
     def digest(self) -> bytes:
+        """A keyed hash: the same for the same body."""
         return self._hash.digest()
+
+    @property
+    def commitment(self) -> bytes:
+        """The body's name: never the same twice."""
+        return self._commitment.digest()
 
     @property
     def note(self) -> dict[str, object]:
         """What a record says of the body."""
         reasons = {"cut": self.cut, "encoded": self.encoded}
         said = {name: reason for name, reason in reasons.items() if reason}
-        return {"hash": self.digest.hex(), "size": self.size, **said}
+        return {"hash": self.commitment.hex(), "size": self.size, **said}
 
     def _next(self, size: int) -> Part:
         # A secret may begin in this part and end in the next: look as far as the longest one reaches.
@@ -82,6 +92,7 @@ class Press:
         part = seen[:size]
         del self._waiting[:size]
         self._hash.update(part)
+        self._commitment.update(part)
         self.size += len(part)
         return Part(len(part), self._compress(part))
 

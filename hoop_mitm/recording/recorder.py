@@ -14,14 +14,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hoop_mitm.bigquery.operation import Resource
 from hoop_mitm.errors import HoopError, RecordingError
+from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.recording.decoding import codings
-from hoop_mitm.recording.encoding import BodyNote, dumps
+from hoop_mitm.recording.encoding import BodyNote
 from hoop_mitm.recording.folder import Folder
-from hoop_mitm.recording.journal import Entry, Journal, claims, reason
+from hoop_mitm.recording.journal import BodyFile, Entry, Journal, claims, reason
 from hoop_mitm.recording.layout import Hold, Identity, Layout
 from hoop_mitm.recording.logging_filter import described
 from hoop_mitm.recording.owners import Claim, Owner, Owners
@@ -77,11 +79,21 @@ class Recorder:
     ``redactor`` may be told secrets at any time, also before :meth:`start`.
     """
 
-    def __init__(self, config: "Recording", redactor: Redactor | None = None) -> None:
+    def __init__(self, config: "Recording", redactor: Redactor | None = None, *, state: Path | None = None) -> None:
+        """``state`` is the directory of the keys that sign.
+
+        Without one a key is made that lies with the journal. Whoever has the recording could then forge it: that is for
+        tests and tools.
+
+        Raises:
+            ConfigError: a key in ``state`` is damaged, or somebody else could have read or planted it.
+        """
         self.redactor = redactor or Redactor()
         self._config = config
         self._layout = Layout(config.directory.absolute())
-        self._journal = Journal(self._layout)
+        self._state = state or self._layout.journal / "keys"
+        self._keys = RecordingKeys.load_or_create(self._state) if state else None
+        self._journal: Journal
         self._hold = Hold(self._layout.lock)
         self._folder = Folder(self._layout, config.fold_interval.total_seconds())
         self._owners = Owners(now=time.time())
@@ -203,13 +215,20 @@ class Recorder:
             self.redactor.use_handle_key(self._identity.key)
             self._owners = Owners(claims(self._layout), now=time.time())
             orphans = sorted(path.name for path in self._layout.spool.iterdir())
-            self._run = self._journal.open()
-            self._journal.append([Entry("start", dumps({"run": self._run}))])
-            self._folder.start()
+            journal = self._journal = Journal(self._layout, self._keys or RecordingKeys.load_or_create(self._state))
         except BaseException:
-            self._journal.close()
             self._hold.release()
             raise
+        try:
+            self._run = journal.open()
+            journal.append([Entry("start", {"run": self._run})])
+            journal.sign("start")
+            self._folder.start()
+        except BaseException:
+            journal.close()
+            self._hold.release()
+            raise
+        log.info("Records are signed with the key %s.", journal.key.fingerprint)
         for name in orphans:
             self._to_press.put(_Orphan(name))
         self._failure = None
@@ -298,17 +317,18 @@ class Recorder:
         try:
             broken_at = source.stat().st_mtime
             pressing = self._pressing(spool)
-            note = pressing.finish()
+            found = pressing.finish()
         except OSError as error:
             log.error("the unfinished recording %s cannot be taken up: %s", source, reason(error))  # noqa: TRY400
             return
+        note, file = found or (None, None)
         salvage = {"flow_id": flow_id, "side": side, "size": pressing.wire_size, "at": broken_at, "body": note}
 
         def done(error: RecordingError | None) -> None:
             if error:
                 log.error("the unfinished recording %s cannot be taken up: %s", source, error)
 
-        request = _Request((), {}, done, [Entry("salvage", dumps(salvage))], [spool])
+        request = _Request((), {}, done, [Entry("salvage", salvage, files={side: file} if file else {})], [spool])
         self._to_write.put(request)
 
     # The writer's thread.
@@ -352,7 +372,7 @@ class Recorder:
     def _tick(self) -> None:
         if self._failure is not None:
             try:
-                self._journal.append([Entry("probe", b"{}")])
+                self._journal.append([Entry("probe", {})])
             except RecordingError as error:
                 self._failure = error
             else:
@@ -429,10 +449,10 @@ class Recorder:
             return True
         return False
 
-    def _spooled(self, record: Record) -> dict[str, BodyNote | None]:
-        notes: dict[str, BodyNote | None] = {}
+    def _spooled(self, record: Record) -> dict[str, tuple[BodyNote, BodyFile] | None]:
+        found: dict[str, tuple[BodyNote, BodyFile] | None] = {}
         if not isinstance(record, FlowRecord):
-            return notes
+            return found
         for side in SIDES:
             message = message_of(record, side)
             if not message.spool:
@@ -441,10 +461,10 @@ class Recorder:
             if pressing is None:
                 raise RecordingError(f"There is no spool {message.spool}; was it recorded already?")
             if record.level == "full":
-                notes[side] = pressing.finish(codings(message.headers))
+                found[side] = pressing.finish(codings(message.headers))
             else:
                 pressing.discard()
-        return notes
+        return found
 
 
 def _unrecordable(error: BaseException) -> RecordingError:

@@ -1,5 +1,5 @@
 -- The archive. Written by the fold, read by everyone; the comments are the documentation.
--- Version 1.
+-- Version 2.
 --
 -- No primary keys: the fold keeps ids unique itself, and DuckDB's key indexes would triple the time
 -- that it holds the file and add half to the file's size.
@@ -122,6 +122,7 @@ COMMENT ON COLUMN jobs.ended_at IS 'When it ended, by BigQuery''s clock where kn
 
 CREATE TABLE IF NOT EXISTS flows (
     id               VARCHAR     NOT NULL,
+    chain            VARCHAR,
     seq              BIGINT      NOT NULL,
     session_id       VARCHAR,
     job_key          VARCHAR,
@@ -155,6 +156,7 @@ CREATE TABLE IF NOT EXISTS flows (
 );
 COMMENT ON TABLE flows IS 'One HTTP exchange, or one gRPC call, between a client and BigQuery (or a refusal of ours).';
 COMMENT ON COLUMN flows.id IS 'UUIDv7, in the order of their beginnings. Unique.';
+COMMENT ON COLUMN flows.chain IS 'With seq, the record that the row comes from (records), the last word on it; NULL for what was recorded before there were chains.';
 COMMENT ON COLUMN flows.seq IS 'Order in which the journal took the records, whatever the clock did.';
 COMMENT ON COLUMN flows.session_id IS 'The session (sessions.id); NULL when nobody was identified.';
 COMMENT ON COLUMN flows.job_key IS 'The job that it is about (jobs.key); for a Storage read, the job whose result it reads.';
@@ -190,13 +192,15 @@ CREATE TABLE IF NOT EXISTS bodies (
     hash BLOB    NOT NULL,
     part INTEGER NOT NULL,
     size BIGINT  NOT NULL,
-    data BLOB    NOT NULL
+    data BLOB    NOT NULL,
+    salt BLOB    NOT NULL
 );
 COMMENT ON TABLE bodies IS 'Bodies of messages, each stored once. A body is its parts in order, each decompressed alone.';
-COMMENT ON COLUMN bodies.hash IS 'BLAKE2b-256 of the whole decoded and redacted body, keyed with a secret of the journal, so that a guess cannot be checked against it.';
+COMMENT ON COLUMN bodies.hash IS 'The body''s name: the commitment to the whole decoded and redacted body (SHA-256 with salt), as the record holds it. Of bodies from before there were chains: a keyed hash.';
 COMMENT ON COLUMN bodies.part IS '0, 1, 2 …; hash and part are unique together.';
 COMMENT ON COLUMN bodies.size IS 'Bytes of the part when decompressed, at most 4 MiB.';
 COMMENT ON COLUMN bodies.data IS 'The part as one zstd frame. Secrets are overwritten with [redacted***], length unchanged.';
+COMMENT ON COLUMN bodies.salt IS 'What the commitment was made with: random, for this body only, the same in each of its parts. Empty for bodies from before there were chains.';
 
 CREATE TABLE IF NOT EXISTS read_sessions (
     name       VARCHAR     NOT NULL,
@@ -216,6 +220,7 @@ COMMENT ON COLUMN read_sessions.created_at IS 'When it was made.';
 
 CREATE TABLE IF NOT EXISTS events (
     id             VARCHAR     NOT NULL,
+    chain          VARCHAR,
     seq            BIGINT      NOT NULL,
     occurred_at    TIMESTAMPTZ NOT NULL,
     type           VARCHAR     NOT NULL,
@@ -230,6 +235,7 @@ CREATE TABLE IF NOT EXISTS events (
 );
 COMMENT ON TABLE events IS 'What an auditor would ask about that is no exchange with BigQuery: refused identities and tunnels, starts and stops, refused options.';
 COMMENT ON COLUMN events.id IS 'Unique.';
+COMMENT ON COLUMN events.chain IS 'With seq, the record that the row comes from (records); NULL for what was recorded before there were chains, and for what the fold itself noticed, which nobody has signed.';
 COMMENT ON COLUMN events.seq IS 'Order in which the journal took the records, whatever the clock did; shared with flows.seq.';
 COMMENT ON COLUMN events.occurred_at IS 'When it happened.';
 COMMENT ON COLUMN events.type IS 'A short stable word: identity.refused, tunnel.refused, gateway.started, session.ended …';
@@ -241,6 +247,82 @@ COMMENT ON COLUMN events.subject IS 'The principal''s subject at that issuer.';
 COMMENT ON COLUMN events.email IS 'The principal''s e-mail.';
 COMMENT ON COLUMN events.client_address IS 'The client''s IP address; empty for events of the gateway itself.';
 COMMENT ON COLUMN events.details IS 'JSON object with more facts.';
+
+CREATE TABLE IF NOT EXISTS records (
+    chain          VARCHAR NOT NULL,
+    seq            BIGINT  NOT NULL,
+    kind           VARCHAR NOT NULL,
+    data           VARCHAR,
+    digest         BLOB    NOT NULL,
+    link           BLOB    NOT NULL,
+    who_salt       BLOB,
+    who            VARCHAR,
+    statement_salt BLOB,
+    statement      VARCHAR,
+    exchange_salt  BLOB,
+    exchange       VARCHAR
+);
+COMMENT ON TABLE records IS 'What the gateway recorded, as it was sealed: each record linked to all before it. The other tables are made from these.';
+COMMENT ON COLUMN records.chain IS 'The chain: one per journal, another one when the end of a journal was lost, and one for what was done to this file (kept-…).';
+COMMENT ON COLUMN records.seq IS 'Place in the chain, without gaps. chain and seq are unique together.';
+COMMENT ON COLUMN records.kind IS 'flow, event, session; start, probe, salvage (a stream that a gateway left unfinished); genesis, key.';
+COMMENT ON COLUMN records.data IS 'Canonical JSON without any word of a statement or of a person, with commitments to the parts and bodies. NULL when retention took it.';
+COMMENT ON COLUMN records.digest IS 'SHA-256 of data (with a prefix). It stays when data goes.';
+COMMENT ON COLUMN records.link IS 'SHA-256 of the link before it, seq and digest (with a prefix).';
+COMMENT ON COLUMN records.who_salt IS 'What the commitment to who was made with.';
+COMMENT ON COLUMN records.who IS 'Canonical JSON: what tells a person (e-mail, subject, address, program). NULL when there was nothing, or when it was erased.';
+COMMENT ON COLUMN records.statement_salt IS 'What the commitment to statement was made with.';
+COMMENT ON COLUMN records.statement IS 'Canonical JSON: SQL and whatever may quote it (errors, labels). NULL when there was nothing, or when retention took it.';
+COMMENT ON COLUMN records.exchange_salt IS 'What the commitment to exchange was made with.';
+COMMENT ON COLUMN records.exchange IS 'Canonical JSON: URL, headers, table names, an event''s text. NULL when there was nothing, or when retention took it.';
+
+CREATE TABLE IF NOT EXISTS checkpoints (
+    chain     VARCHAR     NOT NULL,
+    number    BIGINT      NOT NULL,
+    seq       BIGINT      NOT NULL,
+    head      BLOB        NOT NULL,
+    previous  BLOB        NOT NULL,
+    "at"      TIMESTAMPTZ NOT NULL,
+    reason    VARCHAR     NOT NULL,
+    key       VARCHAR     NOT NULL,
+    signature BLOB        NOT NULL
+);
+COMMENT ON TABLE checkpoints IS 'Signatures over the chains: each covers everything in its chain up to its record.';
+COMMENT ON COLUMN checkpoints.chain IS 'The chain (records.chain).';
+COMMENT ON COLUMN checkpoints.number IS '1, 2, 3 … within the chain.';
+COMMENT ON COLUMN checkpoints.seq IS 'The last record that it covers.';
+COMMENT ON COLUMN checkpoints.head IS 'That record''s link.';
+COMMENT ON COLUMN checkpoints.previous IS 'Digest of the checkpoint before it; empty for the first.';
+COMMENT ON COLUMN checkpoints."at" IS 'When it was signed.';
+COMMENT ON COLUMN checkpoints.reason IS 'start, minute, records (so many were unsigned), close, rotation (of the key), kept (the file''s own chain).';
+COMMENT ON COLUMN checkpoints.key IS 'Fingerprint of the key: SHA-256 of the public key, hexadecimal.';
+COMMENT ON COLUMN checkpoints.signature IS 'Ed25519, 64 bytes.';
+
+CREATE TABLE IF NOT EXISTS removals (
+    chain        VARCHAR NOT NULL,
+    event_seq    BIGINT  NOT NULL,
+    part         VARCHAR NOT NULL,
+    target_chain VARCHAR NOT NULL,
+    first_seq    BIGINT  NOT NULL,
+    last_seq     BIGINT  NOT NULL
+);
+COMMENT ON TABLE removals IS 'What was taken out of this file on purpose, by retention or erasure. A signed event commits to these rows.';
+COMMENT ON COLUMN removals.chain IS 'With event_seq, the record of the event (type retention.applied, erasure.applied …) that says so. Its details.removals is the SHA-256 of its rows here.';
+COMMENT ON COLUMN removals.event_seq IS 'See chain.';
+COMMENT ON COLUMN removals.part IS 'What is gone of each record: who, statement, exchange, request_body, response_body, or record (all of it but its digest).';
+COMMENT ON COLUMN removals.target_chain IS 'The chain that it is gone from.';
+COMMENT ON COLUMN removals.first_seq IS 'The first record.';
+COMMENT ON COLUMN removals.last_seq IS 'The last record.';
+
+CREATE TABLE IF NOT EXISTS observations (
+    chain VARCHAR NOT NULL,
+    seq   BIGINT  NOT NULL,
+    data  VARCHAR NOT NULL
+);
+COMMENT ON TABLE observations IS 'What had been learnt of jobs from bodies that retention took, so that the table jobs can still be checked.';
+COMMENT ON COLUMN observations.chain IS 'With seq, the record whose bodies they were.';
+COMMENT ON COLUMN observations.seq IS 'See chain.';
+COMMENT ON COLUMN observations.data IS 'JSON. The event of the removal commits to it.';
 
 -- On-demand list price of the US multi-region; replace the macro where yours differs.
 CREATE OR REPLACE MACRO usd_per_tib() AS 6.25;

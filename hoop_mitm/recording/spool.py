@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.journal import reason
+from hoop_mitm.recording.encoding import BodyNote
+from hoop_mitm.recording.journal import BodyFile, reason
 from hoop_mitm.recording.layout import Layout, sync_directory
 from hoop_mitm.recording.pressing import Press
 
@@ -101,8 +102,8 @@ class Pressing:
             self._restart(self._codings)
             raise
 
-    def finish(self, codings: Sequence[str] = ()) -> dict[str, object] | None:
-        """Press the rest and have the file on the disk; the body's note, or ``None`` for an empty body.
+    def finish(self, codings: Sequence[str] = ()) -> tuple[BodyNote, BodyFile] | None:
+        """Press the rest and have the file on the disk; the body's note and where it lies, ``None`` for an empty body.
 
         Raises ``OSError``, and what the press raises; it may then be called again.
         """
@@ -120,7 +121,7 @@ class Pressing:
         except Exception:
             self._restart(codings)
             raise
-        return {**self._press.note, "file": self._target.name, "frames": self._frames}
+        return self._press.note, BodyFile(self._target.name, self._press.salt, tuple(self._frames))
 
     @property
     def wire_size(self) -> int:

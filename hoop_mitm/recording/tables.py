@@ -15,6 +15,9 @@ from hoop_mitm.recording.unfolded import Row, Unfolded
 LOST = "The gateway ended before the answer came: whether BigQuery carried it out is unknown."
 BROKEN = "The gateway ended while this was streaming: this is what had been recorded by then."
 
+#: Names the fold's own events after the records that they are about.
+_EVENTS = uuid.UUID("5b1f7a0e-9c53-4a39-8a4e-6d1a2f0c7e11")
+
 _FLOWS_BY_ID = "SELECT * FROM flows WHERE id IN (FROM wanted)"
 # The bounds are for the zone maps: ids are in the order of time, so nearly all of the table is passed over.
 _REPLACE_FLOWS = """
@@ -122,7 +125,7 @@ class Batch:
         for row in self._rows:
             if row.kind == "unreadable":
                 self._damaged.append(
-                    _own_event("recording.damaged", f"Record {row.seq} of the journal cannot be read.")
+                    _own_event("recording.damaged", f"Record {row.seq} of the journal cannot be read.", row)
                 )
         known = {row["id"] for row in archive.rows_among(_KNOWN_EVENTS, list(events))} if events else set()
         archive.insert("events", [*(event for id_, event in events.items() if id_ not in known), *self._damaged])
@@ -156,6 +159,7 @@ def _flow(row: Row, job_key: str | None) -> dict[str, Any]:
     operation = note["operation"] or {}
     return {
         "id": note["id"],
+        "chain": row.chain,
         "seq": row.seq,
         "session_id": note["session"]["id"] if note["session"] else None,
         "job_key": job_key,
@@ -194,6 +198,7 @@ def _event(row: Row) -> dict[str, Any]:
     principal = note["principal"] or {}
     return {
         "id": note["id"],
+        "chain": row.chain,
         "seq": row.seq,
         "occurred_at": _moment(note["at"]),
         "type": note["type"],
@@ -208,10 +213,13 @@ def _event(row: Row) -> dict[str, Any]:
     }
 
 
-def _own_event(type_: str, message: str, **more: object) -> dict[str, Any]:
+def _own_event(type_: str, message: str, row: Row | None = None, **more: object) -> dict[str, Any]:
+    """What the fold has to say: about a record, which then stands for it, or about what no record says."""
     event = {
-        "id": str(uuid.uuid4()),
-        "seq": 0,
+        # The same again, should that record be folded again into another archive.
+        "id": str(uuid.uuid5(_EVENTS, f"{row.chain}/{row.seq}/{type_}") if row else uuid.uuid4()),
+        "chain": row.chain if row else None,
+        "seq": row.seq if row else 0,
         "occurred_at": datetime.now(UTC),
         "type": type_,
         "message": message,
@@ -242,8 +250,9 @@ def _orphan(row: Row) -> dict[str, Any]:
     return _own_event(
         "recording.orphan",
         f"{row.note['size']} bytes of a stream's {row.note['side']} were recorded, but not what it belonged to.",
-        seq=row.seq,
+        row,
         flow_id=row.note["flow_id"],
+        occurred_at=datetime.fromtimestamp(row.note["at"], UTC),
     )
 
 

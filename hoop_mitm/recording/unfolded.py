@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,24 @@ from typing import Any
 import orjson
 import zstandard
 
-from hoop_mitm.recording.journal import claims_in, connect
+from hoop_mitm.evidence import PARTS, Checkpoint, Part, join
+from hoop_mitm.recording.journal import claims_in
 from hoop_mitm.recording.layout import Layout, remove_segment
 from hoop_mitm.recording.owners import LIFETIME, Claim
+from hoop_mitm.recording.sealing import Sealed
+from hoop_mitm.recording.segment import connect, is_broken
 
-_ROWS = "SELECT seq, kind, data, parts FROM records WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+_CHAIN = "SELECT id FROM chain"
+_ROWS = """
+    SELECT
+        seq, kind, data, bodies, digest, link,
+        who_salt, who, statement_salt, statement, exchange_salt, exchange
+    FROM records WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?
+"""
+#: As segments were before there were chains; what such a one holds is still to be folded.
+_ROWS_BEFORE = "SELECT seq, kind, data, parts FROM records WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 _LAST = "SELECT max(seq) FROM records"
+_CHECKPOINTS = "SELECT line FROM checkpoints WHERE number > ? ORDER BY number"
 _PART = "SELECT size, data FROM bodies WHERE id = ?"
 _OLDER_CLAIMS = """
     CREATE TABLE IF NOT EXISTS owners (
@@ -27,19 +39,34 @@ _OLDER_CLAIMS = """
 """
 _EXPIRE = "DELETE FROM owners WHERE at < ?"
 _KEEP_FIRST = "INSERT OR IGNORE INTO owners VALUES (?, ?, ?, ?, ?)"
-_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record of the journal: ``note`` is its JSON, ``parts`` the ids of its bodies' parts by side."""
+    """A record of the journal.
+
+    Attributes:
+        note: its fields.
+        bodies: where its bodies lie, by side: ``salt`` (hex), and ``parts`` (ids) or ``file`` with ``frames``.
+        size: bytes of it and of its bodies when decompressed.
+        sealed: the record as it is chained; ``None`` when it was written before there were chains.
+    """
 
     seq: int
     kind: str
     note: dict[str, Any]
-    parts: dict[str, list[int]]
+    bodies: dict[str, dict[str, Any]]
     segment: Path
-    size: int
+    size: int = 0
+    sealed: Sealed | None = None
+
+    @property
+    def chain(self) -> str | None:
+        return self.sealed.chain if self.sealed else None
+
+    def salt(self, side: str) -> bytes:
+        """What the name of a body was made with; empty before there were chains."""
+        return bytes.fromhex(self.bodies.get(side, {}).get("salt", ""))
 
     def body_note(self, side: str) -> dict[str, Any] | None:
         """What is known of a body of a flow: ``hash``, ``size`` …"""
@@ -52,14 +79,14 @@ class Unfolded:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._open: dict[Path, sqlite3.Connection] = {}
+        self._open: dict[Path, tuple[tuple[int, int], sqlite3.Connection]] = {}
+        self._chains: dict[Path, str] = {}
         #: Segments that turned out to be damaged and were set aside under these names.
         self.damaged: list[tuple[Path, str]] = []
 
     def close(self) -> None:
-        for connection in self._open.values():
-            connection.close()
-        self._open.clear()
+        for path in list(self._open):
+            self._forget(path)
 
     def last(self) -> int:
         """The number of the newest record, 0 when there is none."""
@@ -85,17 +112,32 @@ class Unfolded:
                 break
         return found
 
+    def checkpoints(self, after: int, known: Mapping[str, int], until: int) -> list[Checkpoint]:
+        """Checkpoints up to the record ``until`` that are newer than those ``known`` (the last number by chain).
+
+        ``after`` is how far the records were folded before: older segments have no new ones.
+        """
+        segments = self._layout.segments()
+        current = [pair for pair in segments if pair[0] <= after][-1:]
+        found = []
+        for _, path in (*current, *(pair for pair in segments if pair[0] > after)):
+            chain = self._chain(path)
+            if chain is not None:
+                lines = self._query(path, _CHECKPOINTS, known.get(chain, 0))
+                found += [checkpoint for (line,) in lines if (checkpoint := _checkpoint(line))]
+        return [checkpoint for checkpoint in found if checkpoint.seq <= until]
+
     def frames(self, row: Row, side: str) -> Iterator[tuple[int, bytes]]:
         """A body's parts in order: decompressed size, and the zstd frame."""
-        note = row.body_note(side)
-        if note is None:
+        place = row.bodies.get(side)
+        if place is None:
             return
-        if "file" not in note:
-            for number in row.parts.get(side, ()):
+        if "file" not in place:
+            for number in place["parts"]:
                 yield from self._query(row.segment, _PART, number)
             return
-        with (self._layout.bodies / note["file"]).open("rb") as source:
-            for size, length in note["frames"]:
+        with (self._layout.bodies / place["file"]).open("rb") as source:
+            for size, length in place["frames"]:
                 frame = source.read(length)
                 if len(frame) != length:
                     raise EOFError(f"{source.name} is shorter than its record says")
@@ -112,17 +154,22 @@ class Unfolded:
         except (OSError, EOFError, zstandard.ZstdError):
             return None
 
-    def trim(self, folded_to: int, held: Iterable[int]) -> None:
-        """Remove segments that are folded as a whole; their claims stay."""
+    def trim(self, segments: Sequence[tuple[int, Path]], folded_to: int, held: Iterable[int]) -> None:
+        """Remove those of ``segments`` that are folded as a whole, but never the last; their claims stay.
+
+        ``segments`` are those that were there when the fold began: only of them all checkpoints are folded as well.
+        """
         waiting = set(held)
-        segments = self._layout.segments()
         for (first, path), (beyond, _) in itertools.pairwise(segments):
             if beyond - 1 > folded_to or any(first <= seq < beyond for seq in waiting):
                 return
+            if not path.exists():
+                # Set aside meanwhile.
+                continue
             try:
                 self._keep_claims(claims_in(path))
             except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BROKEN:
+                if not is_broken(error):
                     raise
                 self._set_aside(path, str(error))
             self._forget(path)
@@ -143,30 +190,40 @@ class Unfolded:
         return self._in(containing[-1], after, until, most) if containing else []
 
     def _in(self, path: Path, after: int, until: int, most: int) -> list[Row]:
-        rows: list[Row] = []
-        for seq, kind, data, parts in self._query(path, _ROWS, after, until, most):
-            try:
-                note, numbers = orjson.loads(data), orjson.loads(parts)
-            except orjson.JSONDecodeError:
-                note = numbers = None
-            sound = _is_sound(kind, note) and isinstance(numbers, dict)
-            row = Row(seq, kind, note, numbers, path, 0) if sound else Row(seq, "unreadable", {}, {}, path, 0)
-            bodies = [body["size"] for side in ("request", "response") if (body := row.body_note(side))]
-            rows.append(replace(row, size=len(data) + sum(bodies)))
-        return rows
+        chain = self._chain(path)
+        if chain is None:
+            return [_row_before(path, *row) for row in self._query(path, _ROWS_BEFORE, after, until, most)]
+        return [_row(path, chain, row) for row in self._query(path, _ROWS, after, until, most)]
+
+    def _chain(self, path: Path) -> str | None:
+        """The chain that a segment belongs to; ``None`` before there were chains, and when it cannot be read."""
+        if path not in self._chains:
+            found = self._query(path, _CHAIN)
+            if not found:
+                return None
+            self._chains[path] = found[0][0]
+        return self._chains[path]
 
     def _query(self, path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
         try:
-            if path not in self._open:
-                self._open[path] = connect(path)
-            return self._open[path].execute(statement, values).fetchall()
+            return self._connection(path).execute(statement, values).fetchall()
+        except FileNotFoundError:
+            return []
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _BROKEN:
+            if is_broken(error):
                 self._set_aside(path, str(error))
             elif "no such table" not in str(error) and path.exists():
                 raise
             return []
+
+    def _connection(self, path: Path) -> sqlite3.Connection:
+        status = path.stat()
+        file = (status.st_dev, status.st_ino)
+        known = self._open.get(path)
+        if known is None or known[0] != file:
+            self._forget(path)
+            known = self._open[path] = (file, connect(path))
+        return known[1]
 
     def _set_aside(self, path: Path, why: str) -> None:
         self._forget(path)
@@ -177,8 +234,9 @@ class Unfolded:
         self.damaged.append((aside, why))
 
     def _forget(self, path: Path) -> None:
-        if connection := self._open.pop(path, None):
-            connection.close()
+        self._chains.pop(path, None)
+        if known := self._open.pop(path, None):
+            known[1].close()
 
     def _keep_claims(self, claims: list[Claim]) -> None:
         if not claims:
@@ -195,6 +253,55 @@ class Unfolded:
             connection.execute("COMMIT")
 
 
+def _row(path: Path, chain: str, row: tuple[Any, ...]) -> Row:
+    seq, kind, data, bodies, digest, link, *parts = row
+    kept = {
+        name: Part(salt, value)
+        for name, salt, value in zip(PARTS, parts[::2], parts[1::2], strict=True)
+        if salt is not None and value is not None
+    }
+    sealed = Sealed(chain, seq, kind, data, digest, link, kept)
+    try:
+        note = join(orjson.loads(data), {name: orjson.loads(part.value) for name, part in kept.items()})
+        places = orjson.loads(bodies)
+    except (ValueError, AttributeError, TypeError):
+        note = places = {}
+        kind = "unreadable"
+    return _sized(Row(seq, kind, note, places, path, sealed=sealed), len(data))
+
+
+def _row_before(path: Path, seq: int, kind: str, data: bytes, parts: str) -> Row:
+    """A record as it was before there were chains: a body's place stood in its note."""
+    places: dict[str, Any] = {}
+    try:
+        note, ids = orjson.loads(data), orjson.loads(parts)
+        for side, numbers in ids.items():
+            places[side] = {"parts": numbers}
+        for side in ("request", "response"):
+            body = (note if note.get("side") == side else note.get(side) or {}).get("body") or {}
+            if "file" in body:
+                places[side] = {"file": body["file"], "frames": body["frames"]}
+    except (ValueError, AttributeError, TypeError, LookupError):
+        note, kind = {}, "unreadable"
+    return _sized(Row(seq, kind, note, places, path), len(data))
+
+
+def _sized(row: Row, length: int) -> Row:
+    """The row with its size; as an unreadable one, when it lacks what is needed to understand it."""
+    if not _is_sound(row.kind, row.note) or not isinstance(row.bodies, dict):
+        return replace(row, kind="unreadable", note={}, bodies={})
+    bodies = [body["size"] for side in ("request", "response") if (body := row.body_note(side))]
+    return replace(row, size=length + sum(bodies))
+
+
+def _checkpoint(line: str) -> Checkpoint | None:
+    try:
+        return Checkpoint.from_json(line)
+    except ValueError:
+        # What it covers is not signed then, and whoever verifies says so.
+        return None
+
+
 def _is_sound(kind: str, note: object) -> bool:
     """Whether a record has the few things that are needed before it is understood."""
     match kind, note:
@@ -204,6 +311,6 @@ def _is_sound(kind: str, note: object) -> bool:
             return True
         case "salvage", {"flow_id": str(), "side": "request" | "response", "body": _}:
             return True
-        case "start" | "probe", dict():
+        case "start" | "probe" | "genesis" | "key", dict():
             return True
     return False

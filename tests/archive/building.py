@@ -167,7 +167,8 @@ class Builder:
         digest = uuid.uuid4().bytes
         half = len(raw) // 2
         for part, piece in enumerate((raw[:half], raw[half:])):
-            self._add("bodies", {"hash": digest, "part": part, "size": len(piece), "data": zstandard.compress(piece)})
+            stored = {"hash": digest, "part": part, "size": len(piece), "data": zstandard.compress(piece), "salt": b"s"}
+            self._add("bodies", stored)
         return digest
 
     def event(self, session: str | None, kind: str, message: str, *, at: datetime = NOON, **changes) -> None:
@@ -232,6 +233,6 @@ def _empty() -> bytes:
         with duckdb.connect(str(path)) as connection:
             connection.begin()
             connection.execute(SCHEMA.read_text())
-            connection.execute("INSERT INTO archive VALUES (1, now(), 'a test')")
+            connection.execute("INSERT INTO archive VALUES (2, now(), 'a test')")
             connection.commit()
         return path.read_bytes()

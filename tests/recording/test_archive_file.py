@@ -22,7 +22,7 @@ def test_it_is_made_at_the_first_opening_for_this_user_only(tmp_path: Path) -> N
 
 
 def test_what_is_not_committed_is_not_there(tmp_path: Path) -> None:
-    body = {"hash": b"h", "part": 0, "size": 1, "data": b"d"}
+    body = {"hash": b"h", "part": 0, "size": 1, "data": b"d", "salt": b"s"}
     with ArchiveFile(tmp_path / "x.duckdb") as archive:
         archive.begin()
         archive.insert("bodies", [body])

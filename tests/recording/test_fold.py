@@ -4,11 +4,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from hoop_mitm.evidence import split
 from hoop_mitm.recording.fold import YOUNG, Fold, FoldReport, fold_once
 from hoop_mitm.recording.journal import Entry
 from hoop_mitm.recording.layout import Hold
@@ -16,7 +16,7 @@ from hoop_mitm.recording.preparing import prepare
 from hoop_mitm.recording.redaction import Redactor
 from hoop_mitm.recording.tables import LOST
 from tests.recording.building import SESSION, ask, ask_one, event, flow, intent, reading
-from tests.recording.folding import KEY, Gateway
+from tests.recording.folding import KEY, Gateway, write_over
 
 
 def flows(directory: Path) -> list[tuple[str, str]]:
@@ -30,7 +30,7 @@ def fold_process(directory: Path, *more: str) -> subprocess.Popen[bytes]:
 
 def test_records_are_folded_once_however_often_it_is_asked(tmp_path: Path, gateway: Gateway) -> None:
     gateway.write(SESSION, flow(id="a"), event(id="e"))
-    assert fold_once(tmp_path) == FoldReport(folded=4, remaining=0)
+    assert fold_once(tmp_path) == FoldReport(folded=5, remaining=0)
     assert fold_once(tmp_path) == FoldReport()
     gateway.write(flow(id="b"))
     assert fold_once(tmp_path) == FoldReport(folded=1, remaining=0)
@@ -91,7 +91,7 @@ def test_it_ends_with_its_gateway_after_a_last_fold(tmp_path: Path, gateway: Gat
 
 def test_a_young_intent_waits_for_its_answer_and_is_written_once(tmp_path: Path, gateway: Gateway) -> None:
     gateway.write(intent(id="a"), flow(id="b"))
-    assert fold_once(tmp_path) == FoldReport(folded=2, remaining=1)
+    assert fold_once(tmp_path) == FoldReport(folded=3, remaining=1)
     assert flows(tmp_path) == [("b", "complete")]
     gateway.write(flow(id="a"))
     assert fold_once(tmp_path) == FoldReport(folded=2, remaining=0)
@@ -182,31 +182,36 @@ def test_a_damaged_segment_is_reported_and_the_rest_is_folded(tmp_path: Path, ga
     assert "set aside" in found["message"]
 
 
-def bad_entries() -> Sequence[Entry]:
-    good = prepare(flow(id="bad"), Redactor(), KEY).data
-    return [
-        Entry("flow", b"{no json"),
-        Entry("flow", b"{}"),
-        Entry("flow", good.replace(b'"status":200', b'"status":99999999')),
-        Entry(
-            "flow",
-            good.replace(b'"session":{', b'"session":{"id":7,"x":{').replace(b'"operation"', b'},"operation"', 1),
-        ),
-        Entry("event", b'{"id": null}'),
-        Entry("salvage", b"[]"),
-    ]
+BAD = {
+    "no JSON": ("flow", b"{no json"),
+    "nothing": ("flow", b"{}"),
+    "a number that is too large": ("flow", (b'"status":200', b'"status":99999999')),
+    "another type": ("flow", (b'"session":{', b'"session":{"id":7,"x":{},"y":{')),
+    "an event without an id": ("event", b'{"id": null}'),
+    "no object": ("salvage", b"[]"),
+}
 
 
-@pytest.mark.parametrize("bad", bad_entries())
+@pytest.mark.parametrize(("kind", "data"), BAD.values(), ids=BAD)
 def test_a_record_that_cannot_be_folded_does_not_hold_up_the_others(
-    tmp_path: Path, gateway: Gateway, bad: Entry
+    tmp_path: Path, gateway: Gateway, kind: str, data: bytes | tuple[bytes, bytes]
 ) -> None:
     gateway.write(*(flow(id=f"before-{number:02}") for number in range(20)))
-    gateway.journal.append([bad])
+    good = prepare(flow(id="bad"), Redactor(), KEY)
+    gateway.journal.append([good])
+    broken = data if isinstance(data, bytes) else skeleton(good).replace(*data)
+    assert broken != skeleton(good)
+    write_over(gateway.layout.segments()[-1][1], gateway.journal.last, kind=kind, data=broken)
     gateway.write(*(flow(id=f"then-{number:02}") for number in range(20)))
     fold_once(tmp_path)
     assert [id_ for id_, _ in flows(tmp_path)] == [f"{word}-{n:02}" for word in ("before", "then") for n in range(20)]
     assert ask(tmp_path, "SELECT type FROM events") == [("recording.damaged",)]
+    # The chain is not what is missing.
+    assert ask(tmp_path, "SELECT count(*), max(seq) FROM records") == [(43, 43)]
+
+
+def skeleton(entry: Entry) -> bytes:
+    return split(entry.kind, entry.note)[0]
 
 
 def test_strings_may_hold_anything(tmp_path: Path, gateway: Gateway) -> None:

@@ -1,7 +1,6 @@
 """Which bodies are kept, and in which form."""
 
 import gzip
-import json
 from dataclasses import replace
 
 import pytest
@@ -23,16 +22,16 @@ def test_bodies_are_kept_decoded_and_without_secrets() -> None:
     assert set(entry.bodies) == {"response"}
     [part] = entry.bodies["response"].parts
     assert zstandard.decompress(part.data) == b'{"a": "[redacted******]"}'
-    note = json.loads(entry.data)["response"]
+    note = entry.note["response"]
     assert note["size"] == len(body)
-    assert note["body"] == {"hash": entry.bodies["response"].digest.hex(), "size": 25}
+    assert note["body"] == {"hash": entry.bodies["response"].commitment.hex(), "size": 25}
 
 
 @pytest.mark.parametrize("level", ["statements", "metadata", "off"])
 def test_below_full_no_body_is_kept(level: str) -> None:
     entry = prepare(flow(request={"query": "SELECT 1"}, response={"rows": []}, level=level), Redactor(), KEY)
     assert entry.bodies == {}
-    assert json.loads(entry.data)["request"]["body"] is None
+    assert entry.note["request"]["body"] is None
 
 
 @pytest.mark.parametrize(
@@ -54,5 +53,5 @@ def test_a_body_that_is_not_kept_whole_says_so(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("hoop_mitm.recording.pressing.MAX_DECODED", 1000)
     record = flow()
     bomb = message(gzip.compress(bytes(10**6)), ("content-encoding", "gzip"))
-    note = json.loads(prepare(replace(record, response=bomb), Redactor(), KEY).data)
+    note = prepare(replace(record, response=bomb), Redactor(), KEY).note
     assert "decodes to more than" in note["response"]["body"]["cut"]

@@ -6,6 +6,7 @@ import os
 import pytest
 import zstandard
 
+from hoop_mitm.evidence import BodyCommitment
 from hoop_mitm.recording.pressing import PART, Press, plain_body
 from hoop_mitm.recording.redaction import Redactor
 
@@ -55,6 +56,18 @@ def test_the_hash_says_what_a_body_holds_whatever_pieces_it_came_in_and_however_
 
     assert digest(body, 999_999) == digest(body, 10**9) == digest(gzip.compress(body, 1), 2**16, "gzip")
     assert digest(body, 10**9) != digest(body + b"x", 10**9)
+
+
+def test_the_name_is_a_commitment_to_the_body_and_never_the_same_twice() -> None:
+    one, other = Press(Redactor(), KEY), Press(Redactor(), KEY)
+    for press in (one, other):
+        pressed(press, b"SELECT * FROM salaries")
+    assert one.digest == other.digest
+    assert one.commitment != other.commitment
+    assert one.note == {"hash": one.commitment.hex(), "size": 22}
+    commitment = BodyCommitment(one.salt)
+    commitment.update(b"SELECT * FROM salaries")
+    assert commitment.digest() == one.commitment
 
 
 def test_the_hash_cannot_be_checked_against_a_guess_without_the_key() -> None:

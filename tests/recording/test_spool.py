@@ -10,6 +10,9 @@ import pytest
 import zstandard
 
 from hoop_mitm.errors import RecordingError
+from hoop_mitm.evidence import BodyCommitment
+from hoop_mitm.recording.encoding import BodyNote
+from hoop_mitm.recording.journal import BodyFile
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.pressing import Press
 from hoop_mitm.recording.redaction import Redactor
@@ -31,13 +34,17 @@ def pressing(layout: Layout, codings: Sequence[str] = ()) -> Pressing:
     return Pressing(layout, "flow.response", "target", lambda names: Press(Redactor(), b"k" * 32, names), codings)
 
 
-def unpressed(layout: Layout, note: dict[str, object] | None) -> bytes:
-    assert note is not None
-    data, plain = (layout.bodies / str(note["file"])).read_bytes(), b""
-    for size, length in note["frames"]:  # type: ignore[attr-defined]
+def unpressed(layout: Layout, finished: tuple[BodyNote, BodyFile] | None) -> bytes:
+    assert finished is not None
+    note, file = finished
+    data, plain = (layout.bodies / file.name).read_bytes(), b""
+    for size, length in file.frames:
         plain += zstandard.decompress(data[:length], max_output_size=size)
         data = data[length:]
     assert data == b""
+    commitment = BodyCommitment(file.salt)
+    commitment.update(plain)
+    assert note == {"hash": commitment.digest().hex(), "size": len(plain)}
     return plain
 
 

@@ -64,12 +64,12 @@ def test_an_end_without_a_session_is_an_event_only(gateway: Gateway) -> None:
 def salvage(flow_id: str, side: str = "response") -> Entry:
     body = {"hash": "00" * 32, "size": 4}
     note = {"flow_id": flow_id, "side": side, "size": 5, "at": START.timestamp() + 3, "body": body}
-    return Entry("salvage", orjson.dumps(note))
+    return Entry("salvage", note)
 
 
 def test_both_sides_of_a_broken_stream_are_salvaged(gateway: Gateway) -> None:
     gateway.write(intent(READ_ROWS, id="a"))
-    gateway.journal.append([Entry("start", b"{}"), salvage("a"), salvage("a", "request")])
+    gateway.journal.append([Entry("start", {}), salvage("a"), salvage("a", "request")])
     gateway.fold()
     found = ask_one(gateway.layout.directory, "SELECT state, error, request_body, response_size, ended_at FROM flows")
     assert (found["state"], found["error"], found["request_body"], found["response_size"]) == (
@@ -90,7 +90,7 @@ def test_what_is_salvaged_of_a_flow_that_has_an_outcome_changes_nothing(gateway:
 
 def test_a_salvaged_body_below_level_full_is_not_kept(gateway: Gateway) -> None:
     gateway.write(intent(READ_ROWS, id="a", level="metadata"))
-    gateway.journal.append([Entry("start", b"{}"), salvage("a")])
+    gateway.journal.append([Entry("start", {}), salvage("a")])
     gateway.fold()
     assert ask(gateway.layout.directory, "SELECT state, response_body FROM flows") == [("truncated", None)]
 

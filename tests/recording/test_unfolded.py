@@ -11,19 +11,20 @@ from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.owners import Claim
 from hoop_mitm.recording.pressing import Part
 from hoop_mitm.recording.unfolded import Unfolded
+from tests.recording.folding import keys, write_over
 
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    """Three segments of three records each, numbered from 1."""
+    """Three segments of three records each, numbered from 1; the first of all says what chain this is."""
     layout = Layout(tmp_path)
     layout.make()
     for segment in range(3):
-        journal = Journal(layout)
+        journal = Journal(layout, keys())
         journal.open()
         owner = Owner("https://i#alice", "acme")
         journal.append(
-            [Entry("event", b'{"id": "%d"}' % (segment * 3 + n + 1)) for n in range(3)],
+            [Entry("event", {"id": str(n)}) for n in range(3 if segment else 2)],
             [Claim(Resource("job", f"acme:{segment}"), owner, 1000.0 + segment)],
         )
         journal.close()
@@ -53,7 +54,7 @@ def test_segments_go_when_all_of_them_is_folded_but_never_the_newest(
 ) -> None:
     unfolded = Unfolded(layout)
     seqs(unfolded, 0)
-    unfolded.trim(folded_to, held)
+    unfolded.trim(layout.segments(), folded_to, held)
     assert [first for first, _ in layout.segments()] == left
     assert not [
         path for path in layout.journal.iterdir() if path.name.startswith("0") and int(path.name[:16]) not in left
@@ -62,7 +63,7 @@ def test_segments_go_when_all_of_them_is_folded_but_never_the_newest(
 
 def test_claims_outlive_their_segments(layout: Layout) -> None:
     before = claims(layout)
-    Unfolded(layout).trim(9, [])
+    Unfolded(layout).trim(layout.segments(), 9, [])
     assert claims(layout) == before
     assert len(before) == 3
 
@@ -85,19 +86,22 @@ def test_a_segment_that_was_only_just_begun_holds_nothing(layout: Layout) -> Non
 
 
 def test_a_record_that_is_no_json_does_not_hide_the_others(layout: Layout) -> None:
-    journal = Journal(layout)
-    journal.append([Entry("flow", b"{broken"), Entry("event", b'{"id": "e"}')])
+    journal = Journal(layout, keys())
+    journal.append([Entry("flow", {}), Entry("event", {"id": "e"})])
+    write_over(layout.segments()[-1][1], 10, data=b"{broken")
     rows = Unfolded(layout).rows(9, [], most=10, most_bytes=2**30)
     assert [(row.seq, row.kind) for row in rows] == [(10, "unreadable"), (11, "event")]
+    assert rows[0].sealed is not None
+    assert rows[0].sealed.data == b"{broken"
 
 
 def test_a_body_is_read_whole_unless_it_is_too_large(layout: Layout) -> None:
     import zstandard
 
-    journal = Journal(layout)
+    journal = Journal(layout, keys())
     parts = tuple(Part(4, zstandard.compress(piece)) for piece in (b"SELE", b"CT 1"))
-    note = b'{"id": "f", "state": "open", "request": {"body": {"hash": "00", "size": 8}}, "response": {"body": null}}'
-    journal.append([Entry("flow", note, {"request": Body(b"h", parts)})])
+    sides = {"request": {"body": {"hash": "00", "size": 8}}, "response": {"body": None}}
+    journal.append([Entry("flow", {"id": "f", "state": "open", **sides}, {"request": Body(b"h", b"s", b"\0", parts)})])
     unfolded = Unfolded(layout)
     [row] = unfolded.rows(9, [], most=1, most_bytes=2**30)
     assert unfolded.body(row, "request", 100) == b"SELECT 1"
