@@ -15,6 +15,7 @@ from hoop_mitm.archive.entries import (
     SessionEntry,
 )
 from hoop_mitm.archive.ledger import RESOLVED, Ledger, Lost, Recorded
+from hoop_mitm.archive.following import Follower, News
 from hoop_mitm.archive.opening import open_archive
 from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.archive.replay import Beat, play
@@ -22,6 +23,7 @@ from hoop_mitm.archive.results import Result
 from hoop_mitm.archive.search import Hit, Page, RowMatches
 from hoop_mitm.archive.tables import RowChange, RowDiff
 from hoop_mitm.archive.timeline import Moment, timeline
+from hoop_mitm.archive.watching import watch
 
 __all__ = [
     "RESOLVED",
@@ -32,12 +34,14 @@ __all__ = [
     "EventEntry",
     "Exchange",
     "FlowEntry",
+    "Follower",
     "Hit",
     "JobDiff",
     "JobEntry",
     "Ledger",
     "Lost",
     "Moment",
+    "News",
     "Page",
     "Query",
     "Recorded",
@@ -54,4 +58,5 @@ __all__ = [
     "open_archive",
     "play",
     "timeline",
+    "watch",
 ]

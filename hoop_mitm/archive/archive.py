@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hoop_mitm.archive import bodies, results, search, stored
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import Exchange, FlowEntry, JobEntry, SessionDetail, SessionEntry
+from hoop_mitm.archive.following import Follower, News
 from hoop_mitm.archive.ledger import Ledger
 from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.errors import NotInArchive
@@ -119,6 +120,14 @@ class Archive:
     def search(self, query: Query, *, limit: int = 50, before: Cursor | None = None) -> search.Page:
         """Up to ``limit`` jobs, exchanges and events that ``query`` asks for, newest first, after the place ``before``."""
         return search.find(self._database, query, limit, before)
+
+    def follow(self, follower: Follower, last: int) -> tuple[News, ...]:
+        """The last ``last`` things that ``follower`` looks for; :meth:`news`, of this archive opened again, goes on."""
+        return follower.begin(self._database, last)
+
+    def news(self, follower: Follower) -> tuple[News, ...]:
+        """What has come since ``follower`` looked last."""
+        return follower.look(self._database)
 
     @property
     def ledger(self) -> Ledger:

@@ -10,18 +10,19 @@ from hoop_mitm.errors import ArchiveError, RecordingError
 FILE_NAME = "hoop.duckdb"
 
 
-def open_archive(path: Path, *, wait: float = 10) -> Archive:
+def open_archive(path: Path, *, wait: float = 10, fold: bool = True) -> Archive:
     """Open the archive at ``path`` (the file, or the directory of recordings) for reading.
 
-    What the journal next to it still holds is folded in first when no gateway does so. ``wait`` is how many
+    What the journal next to it still holds is folded in first when no gateway does so (not without ``fold``). ``wait`` is how many
     seconds to keep asking while somebody else holds the file. Close the archive soon: while it is open the gateway's
     fold waits (nothing is lost, but nothing new becomes visible either).
 
     Raises:
-        ArchiveError: there is no such file, it is no archive, it is newer than this program, or it stayed locked.
+        ArchiveBusy: it stayed locked.
+        ArchiveError: there is no such file, it is no archive, or it is newer than this program.
     """
-    path = path / FILE_NAME if path.is_dir() else path
-    pending = _fold(path)
+    path = file_of(path)
+    pending = fold_beside(path) if fold else None
     if not path.exists():
         raise ArchiveError(
             f"There is no recording at {path}. Record a session first (`hoop-mitm sandbox` starts a local world to try), "
@@ -30,7 +31,12 @@ def open_archive(path: Path, *, wait: float = 10) -> Archive:
     return Archive(Database(path, wait=wait), pending)
 
 
-def _fold(path: Path) -> int | None:
+def file_of(path: Path) -> Path:
+    """The archive's file, of which ``path`` may be the directory."""
+    return path / FILE_NAME if path.is_dir() else path
+
+
+def fold_beside(path: Path) -> int | None:
     """Fold the journal beside ``path``; the number of records that still lie there, ``None`` when nobody knows."""
     if path.name != FILE_NAME or not (path.parent / "journal").is_dir():
         return 0

@@ -19,6 +19,9 @@ from hoop_mitm.policy.verdict import Decision
 
 type HitKind = Literal["job", "flow", "event"]
 
+#: Keys of jobs, ids of exchanges and of events.
+type Among = Mapping[HitKind, Sequence[str]]
+
 _KINDS: tuple[HitKind, ...] = ("event", "flow", "job")
 _CURSOR = re.compile(rf"(\d{{1,18}})-({'|'.join(_KINDS)})-(.+)", re.DOTALL)
 
@@ -42,6 +45,7 @@ class Query:
             a denied one, the type that its words tell), the door of an exchange (``tabledata.list``), or the type of an
             event (``identity.refused``).
         min_bytes: jobs that read, and exchanges without a job that brought, at least so many bytes.
+        session: the session's id.
     """
 
     text: str | None = None
@@ -54,6 +58,7 @@ class Query:
     verdict: Decision | None = None
     type: str | None = None
     min_bytes: int | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +196,18 @@ _PLACES = {
 }
 
 
-def candidates(database: Database, query: Query, limit: int, before: Cursor | None = None) -> tuple[Candidate, ...]:
-    """The newest ``limit`` of what ``query`` finds, after the place ``before``.
+def candidates(
+    database: Database, query: Query, limit: int, before: Cursor | None = None, among: Among | None = None
+) -> tuple[Candidate, ...]:
+    """The newest ``limit`` of what ``query`` finds, after the place ``before``, of those in ``among`` only if it is given.
 
     With ``query.rows`` those are included in which ``text`` does not stand: it may stand in their rows.
     """
     values: dict[str, object] = {"limit": limit}
     matched = _matched(query.text, values)
     conditions = [*_filters(query, values), *_of_type(database, query, values), *_after(before, values)]
+    if among is not None:
+        conditions.append(_are(among, values))
     wanted = " AND ".join(conditions) or "true"
     if query.rows or query.text is None:
         statement = _FOUND.format(matched=matched, found=_NEWEST.format(conditions=wanted), wanted="true")
@@ -240,6 +249,9 @@ def _filters(query: Query, values: dict[str, object]) -> Iterator[str]:
     if query.connection is not None:
         values["connection"] = query.connection
         yield "connection = $connection"
+    if query.session is not None:
+        values["session"] = query.session
+        yield "session_id = $session"
     if query.table is not None:
         yield _names(query.table, values)
     if query.since is not None:
@@ -295,6 +307,12 @@ def _names(table: str, values: dict[str, object]) -> str:
 
 def _pattern(name: str) -> str:
     return re.sub(r"([!%_])", r"!\1", name).replace("*", "%")
+
+
+def _are(among: Among, values: dict[str, object]) -> str:
+    values |= {f"among_{kind}": "\n".join(ids) for kind, ids in among.items()}
+    each = (f"(kind = '{kind}' AND id IN (SELECT unnest(string_split($among_{kind}, chr(10)))))" for kind in among)
+    return f"({' OR '.join(each)})"
 
 
 def _after(before: Cursor | None, values: dict[str, object]) -> Sequence[str]:

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hoop_mitm.archive import results, stored
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import EventEntry, FlowEntry, JobEntry, SessionEntry
-from hoop_mitm.archive.query import Candidate, Cursor, HitKind, Query, candidates
+from hoop_mitm.archive.needle import Needle
+from hoop_mitm.archive.query import Among, Candidate, Cursor, HitKind, Query, candidates
+from hoop_mitm.archive.sifting import sift
 from hoop_mitm.archive.summary import READS_ROWS
 from hoop_mitm.archive.values import plain
 from hoop_mitm.bigquery.unreadable import Unreadable
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 SAMPLES = 3
 
 # Results are read so many at a time, and for so many seconds, while the gateway's fold waits.
-_AT_ONCE = 200
+_AT_ONCE, _MOST_AT_ONCE = 200, 3200
 _PATIENCE = 1.0
+
+# A job may have been polled before the gateway heard of who asked for it.
+_EARLIER = timedelta(hours=1)
 
 _BRINGS_ROWS = ("jobs.query", "jobs.getQueryResults", *READS_ROWS)
 
@@ -87,12 +92,14 @@ class Page:
     next: Cursor | None
 
 
-def find(database: Database, query: Query, limit: int, before: Cursor | None = None) -> Page:
-    """Up to ``limit`` things that ``query`` asks for, beginning after the place ``before``."""
+def find(
+    database: Database, query: Query, limit: int, before: Cursor | None = None, *, among: Among | None = None
+) -> Page:
+    """Up to ``limit`` things that ``query`` asks for, beginning after the place ``before``; of those in ``among`` only."""
     if query.rows and query.text:
         return _find_in_rows(database, query, query.text, limit, before)
     # One more tells whether there is a next page.
-    found = candidates(database, query, limit + 1, before)
+    found = candidates(database, query, limit + 1, before, among)
     last = found[limit - 1].cursor if len(found) > limit else None
     return Page(_hits(database, found[:limit]), last)
 
@@ -100,20 +107,36 @@ def find(database: Database, query: Query, limit: int, before: Cursor | None = N
 def _find_in_rows(database: Database, query: Query, text: str, limit: int, before: Cursor | None) -> Page:
     hits: list[Hit] = []
     place = before
-    found = candidates(database, query, _AT_ONCE, place)
+    needle = Needle(text)
+    at_once = _AT_ONCE
     give_up = time.monotonic() + _PATIENCE
     while True:
-        for hit in _hits(database, found):
+        found = candidates(database, query, at_once, place)
+        for hit in _hits(database, _worth_a_look(database, needle, found)):
             rows = _look_into(database, hit, text)
             if rows is not None or hit.matched:
                 matched = (*hit.matched, "rows") if rows else hit.matched
-                hits.append(Hit(hit.cursor, matched, hit.principal, hit.session, hit.job, hit.flow, hit.event, rows))
+                hits.append(replace(hit, matched=matched, rows=rows))
             place = hit.cursor
             if len(hits) == limit or time.monotonic() > give_up:
                 return Page(tuple(hits), place)
-        if len(found) < _AT_ONCE:
+        if len(found) < at_once:
             return Page(tuple(hits), None)
-        found = candidates(database, query, _AT_ONCE, place)
+        place = found[-1].cursor
+        if time.monotonic() > give_up:
+            return Page(tuple(hits), place)
+        # Where nothing is found, larger steps take less time for each.
+        at_once = min(4 * at_once, _MOST_AT_ONCE)
+
+
+def _worth_a_look(database: Database, needle: Needle, found: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Those that are found already, or in whose rows the text may stand."""
+    looked_into = [each for each in found if each.cursor.kind != "event"]
+    if not looked_into:
+        return found
+    since = min(each.cursor.at for each in looked_into) - _EARLIER
+    may_hold = sift(database, needle, [each.cursor.id for each in looked_into], since)
+    return [each for each in found if each.matched or each.cursor.id in may_hold]
 
 
 def _hits(database: Database, found: Sequence[Candidate]) -> tuple[Hit, ...]:

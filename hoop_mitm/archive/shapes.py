@@ -14,6 +14,7 @@ from hoop_mitm.archive.entries import (
     SessionDetail,
     SessionEntry,
 )
+from hoop_mitm.archive.following import News
 from hoop_mitm.archive.results import Result
 from hoop_mitm.archive.search import Hit, Page
 from hoop_mitm.archive.tables import RowChange, RowDiff
@@ -211,6 +212,11 @@ def hit(found: Hit) -> Json:
             "samples": list(found.rows.samples),
         },
     }
+
+
+def news(entry: News) -> Json:
+    """As ``hit``, and whether it is over."""
+    return {"over": entry.over, **hit(entry.hit)}
 
 
 def diff(found: SessionDiff) -> Json:

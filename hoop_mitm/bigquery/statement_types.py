@@ -56,7 +56,8 @@ def statement_types(statement: str) -> tuple[str, ...]:
     parts = [part for part in _parts(list(tokens(statement))) if part]
     found = dict.fromkeys(type_ for part in parts if (type_ := _type(part)) is not None)
     scripted = len(parts) > 1 or any(
-        _word(part[0]) in _CONTROL and not _begins_transaction(*[*part, None][:2]) for part in parts
+        _word(part[0]) in _CONTROL and not _begins_transaction(part[0], part[1] if len(part) > 1 else None)
+        for part in parts
     )
     return (SCRIPT, *found) if scripted else tuple(found)
 

@@ -36,6 +36,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Run the gateway": {
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
+        "reconcile": (
+            "hoop_mitm.cli.reconcile:reconcile",
+            "Compare the recording with BigQuery's own list of jobs.",
+        ),
     },
     "Read a recording": {
         "sessions": ("hoop_mitm.cli.sessions:sessions", "List the recorded sessions, newest first."),
@@ -44,6 +48,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "hoop_mitm.cli.search:search",
             "Find statements, tables, errors, people and labels in all sessions, newest first.",
         ),
+        "tail": ("hoop_mitm.cli.tail:tail", "Follow a recording as it grows."),
         "replay": ("hoop_mitm.cli.replay:replay", "Play a session back: who asked what, and what came back."),
         "export": ("hoop_mitm.cli.export:export", "Write a session in another program's format."),
         "diff": ("hoop_mitm.cli.diff:diff", "Say what changed from session A to session B."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hoop_mitm.cli.filters import filtering
 from hoop_mitm.cli.options import reading
 from hoop_mitm.cli.parameters import Size, When
 
@@ -28,19 +29,11 @@ Examples:
 )
 @click.argument("text", required=False)
 @click.option("--rows", "in_rows", is_flag=True, help="Look into the rows that clients got, too. Slow: narrow it down.")
-@click.option("--principal", metavar="WHO", help="Asked by them: an e-mail or subject, or part of it.")
-@click.option("--connection", metavar="NAME", help="Asked through this connection.")
-@click.option(
-    "--table", metavar="TABLE", help="About this table: orders, shop.orders or acme.shop.orders; * is anything."
-)
+@filtering
 @click.option(
     "--since", type=When(), metavar="TIME", help="Asked then or later: 2026-11-22, 2026-11-22T14:00, 7d, 12h."
 )
 @click.option("--until", type=When(end=True), metavar="TIME", help="Asked before then; a day is meant with its end.")
-@click.option("--verdict", type=click.Choice(["allow", "deny", "review"]), help="What the gateway said to it.")
-@click.option(
-    "--type", "type_", metavar="TYPE", help="SELECT, LOAD and such; a method (tabledata.list); or a type of event."
-)
 @click.option("--min-bytes", type=Size(), metavar="SIZE", help="Read, or without a job brought, so much: 500MB, 10GiB.")
 @click.option("--limit", type=click.IntRange(min=0), default=_SHOWN, show_default=True, help="How many; 0 for all.")
 @click.option("--before", metavar="NEXT", help="Go on from there: what the page before called `next`.")

@@ -59,6 +59,11 @@ def say_pending(records: int | None) -> None:
         click.echo(f"{count(records, 'newer record')} lie in the journal still and are not shown here.", err=True)
 
 
+def note(text: str) -> None:
+    """A sentence on standard error, also where nobody sits before it."""
+    click.echo(safe(text), err=True)
+
+
 def print_json(value: object) -> None:
     """``value`` as JSON that a terminal cannot be steered by either."""
     click.echo(_json(value, indent=2))

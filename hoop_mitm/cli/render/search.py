@@ -23,7 +23,12 @@ def hits(found: Iterable[Hit], short: Mapping[str, str], text: str | None) -> It
         if own != day:
             yield Text(f"{own:%A, %Y-%m-%d}", style="bold underline")
             day = own
-        yield Group(_head(hit, short), *(terminal.indented(each, 10) for each in _body(hit, text)))
+        yield block(hit, short, text)
+
+
+def block(hit: Hit, short: Mapping[str, str], text: str | None = None) -> RenderableType:
+    """One hit: a line on when, who, how it ended and where, and below it what it says."""
+    return Group(_head(hit, short), *(terminal.indented(each, 10) for each in _body(hit, text)))
 
 
 def _head(hit: Hit, short: Mapping[str, str]) -> Text:
