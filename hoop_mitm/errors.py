@@ -86,9 +86,14 @@ class CredentialError(HoopError):
 
 
 class AskingError(HoopError):
-    """BigQuery could not be asked about its jobs, or refused to tell."""
+    """BigQuery could not be asked about its jobs, or refused to tell: ``why``, and ``next_step``."""
 
     exit_code = 3
+
+    def __init__(self, why: str, next_step: str) -> None:
+        self.why = why
+        self.next_step = next_step
+        super().__init__(f"{why} {next_step}")
 
 
 class RecordingError(HoopError):

@@ -16,8 +16,7 @@ from hoop_mitm.errors import AskingError
 from hoop_mitm.reconciling.ran import Ran
 
 _API: Final = "https://bigquery.googleapis.com/bigquery/v2/projects"
-_ROWS_AT_ONCE: Final = 2_000
-_JOBS_AT_ONCE: Final = 1_000
+_LONGEST_MESSAGE: Final = 500
 _WAIT_MS: Final = 10_000
 """How long BigQuery is asked to wait for a result before it answers; shorter than our own patience with an answer."""
 _LONGEST_QUERY: Final = 600.0
@@ -43,13 +42,15 @@ class BigQuery:
     Args:
         http: from `hoop_mitm.outbound`: goes where the gateway's requests go.
         token: gives an access token that is good now. May raise `CredentialError`.
+        page: rows, or jobs, that an answer brings at most.
 
     Every method raises `AskingError` when BigQuery cannot be reached or refuses; the text says what to do.
     """
 
-    def __init__(self, http: requests.Session, token: Callable[[], str]) -> None:
+    def __init__(self, http: requests.Session, token: Callable[[], str], *, page: int = 1_000) -> None:
         self._http = http
         self._token = token
+        self._page = page
 
     def job(self, project: str, job_id: str, location: str | None) -> Ran | None:
         """The job with this id; ``None`` when BigQuery knows none."""
@@ -68,7 +69,7 @@ class BigQuery:
         fields = {"allUsers": "true", "fields": "nextPageToken,jobs(jobReference/location)"}
         for page in self._job_pages(project, since, until, fields):
             found.update(job.get("jobReference", {}).get("location") for job in page)
-        parameters: dict[str, object] = {"all": "true", "maxResults": _JOBS_AT_ONCE}
+        parameters: dict[str, object] = {"all": "true", "maxResults": self._page}
         while True:
             answer = self._get(f"{_API}/{quote(project)}/datasets", parameters) or {}
             found.update(dataset.get("location") for dataset in answer.get("datasets") or ())
@@ -83,7 +84,7 @@ class BigQuery:
             "useLegacySql": False,
             "location": location,
             "labels": dict(labels),
-            "maxResults": _ROWS_AT_ONCE,
+            "maxResults": self._page,
             "timeoutMs": _WAIT_MS,
             "formatOptions": {"useInt64Timestamp": True},
             # So that asking again, when an answer was lost, does not run it again.
@@ -93,7 +94,7 @@ class BigQuery:
         job_id = str(answer["jobReference"]["jobId"])
         parameters: dict[str, object] = {
             "location": answer["jobReference"].get("location") or location,
-            "maxResults": _ROWS_AT_ONCE,
+            "maxResults": self._page,
             "timeoutMs": _WAIT_MS,
             "formatOptions.useInt64Timestamp": "true",
         }
@@ -105,7 +106,7 @@ class BigQuery:
         give_up = time.monotonic() + _LONGEST_QUERY
         while not answer.get("jobComplete"):
             if time.monotonic() > give_up:
-                raise AskingError(f"BigQuery has not answered within {_LONGEST_QUERY:g} s. Ask for a shorter time.")
+                raise AskingError(f"BigQuery has not answered within {_LONGEST_QUERY:g} s.", "Ask for a shorter time.")
             answer = self._get(url, parameters) or {}
         columns = schema_fields(answer.get("schema"))
         names = [column.name for column in columns]
@@ -122,7 +123,7 @@ class BigQuery:
         parameters: dict[str, object] = {
             "minCreationTime": _milliseconds(since),
             "maxCreationTime": _milliseconds(until),
-            "maxResults": _JOBS_AT_ONCE,
+            "maxResults": self._page,
             **more,
         }
         while True:
@@ -148,7 +149,8 @@ class BigQuery:
             except (requests.RequestException, OSError):
                 if not left:
                     raise AskingError(
-                        "BigQuery cannot be reached from here. Check the network and `gateway.upstream`, and try again."
+                        "BigQuery cannot be reached from here.",
+                        "Check the network and `gateway.upstream`, and try again.",
                     ) from None
             else:
                 if answer.status_code < _ERROR:
@@ -169,7 +171,7 @@ def _object(answer: requests.Response) -> dict[str, Any]:
         parsed = None
     if not isinstance(parsed, dict):
         raise AskingError(
-            "BigQuery's answer is not JSON; something else may stand in between. Check `gateway.upstream`."
+            "The answer is not BigQuery's: something else stands in between.", "Check `gateway.upstream`."
         )
     return parsed
 
@@ -178,13 +180,18 @@ def _refused(answer: requests.Response) -> AskingError:
     message = ""
     with contextlib.suppress(ValueError, AttributeError):
         message = str(answer.json().get("error", {}).get("message", ""))
-    said = f"BigQuery answered {answer.status_code}" + (f": {message[:500]}" if message else "")
-    said = said if said.endswith(".") else f"{said}."
+    said = f"BigQuery answered {answer.status_code}" + (
+        f": {message[:_LONGEST_MESSAGE].rstrip('.')}." if message else "."
+    )
     if answer.status_code in _FORBIDDEN:
         return AskingError(
-            f"{said} The credential needs roles/bigquery.resourceViewer and roles/bigquery.user on the project."
+            said,
+            "Grant roles/bigquery.resourceViewer and roles/bigquery.user on the project to the account that asks, or name "
+            "another one under `reconcile.credential`.",
         )
-    return AskingError(said)
+    if answer.status_code in _AGAIN:
+        return AskingError(said, "Try again later.")
+    return AskingError(said, "Check how the project and the location are spelled.")
 
 
 def _milliseconds(at: datetime) -> int:

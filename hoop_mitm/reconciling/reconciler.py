@@ -29,10 +29,6 @@ _PAUSE: Final = 0.5
 _MOST_LOOKED_UP: Final = 1_000
 """Jobs that are asked for one by one, for each connection."""
 
-_GRANT: Final = (
-    "Grant roles/bigquery.resourceViewer and roles/bigquery.user on the project to the account that asks, or name "
-    "another one under `reconcile.credential`."
-)
 _STARTS: Final = frozenset({"jobs.insert", "jobs.query", "jobs.upload"})
 
 type Say = Callable[[str], None]
@@ -108,6 +104,7 @@ class _Gathering:
         first = self.recording.read(lambda archive: archive.ledger.begins())
         kept_since = self.now - jobs_view.KEPT
         self.since = max(self.question.since, kept_since)
+        self.until = min(self.question.until, self.now)
         if self.since > self.question.since:
             self.cannot(
                 f"Before {_minute(kept_since)}",
@@ -120,7 +117,7 @@ class _Gathering:
                 if first is None
                 else f"The recording begins at {_minute(first)}: what ran before it is not recorded."
             )
-        if self.question.until > self.now - jobs_view.LAG:
+        if self.until > self.now - jobs_view.LAG:
             self.notes.append(
                 f"BigQuery's list may be some minutes behind: begin the next run at {_minute(self.now - jobs_view.LAG)} "
                 "or before."
@@ -140,6 +137,12 @@ class _Gathering:
     def cannot(self, what: str, why: str, next_step: str) -> None:
         self.not_checked.append(NotChecked(what, why, next_step))
 
+    def cannot_ask(self, what: str, error: HoopError) -> None:
+        if isinstance(error, AskingError):
+            self.cannot(what, error.why, error.next_step)
+        else:
+            self.cannot(what, str(error), "See to the credential in the configuration.")
+
     def add(self, connection: Connection, since: datetime, client_for: ClientFor, say: Say) -> None:
         if connection.recording == "off":
             self.cannot(
@@ -151,7 +154,7 @@ class _Gathering:
         try:
             client = client_for(connection)
         except HoopError as error:
-            self.cannot(f"Connection {connection.name}", str(error), _GRANT)
+            self.cannot_ask(f"Connection {connection.name}", error)
             return
         _Comparison(self, connection, since, client, say).run()
 
@@ -160,7 +163,7 @@ class _Gathering:
         self.findings.sort(key=lambda finding: (order[finding.kind], finding.at))
         return Report(
             since=self.question.since,
-            until=self.question.until,
+            until=self.until,
             findings=tuple(self.findings),
             not_checked=tuple(self.not_checked),
             notes=tuple(self.notes),
@@ -188,7 +191,7 @@ class _Comparison:
         known = self._all.recording.read(lambda archive: archive.ledger.locations(self._connection.projects))
         places = {project: self._locations(project, known) for project in self._connection.projects}
         deletions = self._all.recording.read(lambda archive: archive.ledger.deletions())
-        for since, until in _windows(self._since, self._all.question.until):
+        for since, until in _windows(self._since, self._all.until):
             jobs = [
                 job
                 for project, locations in places.items()
@@ -204,9 +207,9 @@ class _Comparison:
         given = (*self._all.question.locations, *self._connection.reconcile.locations)
         found: Collection[str] = ()
         try:
-            found = self._client.locations(project, self._since, self._all.question.until)
+            found = self._client.locations(project, self._since, self._all.until)
         except HoopError as error:
-            self._all.cannot(f"Locations of {project} that nobody named", str(error), _GRANT)
+            self._all.cannot_ask(f"Locations of {project} that nobody named", error)
         # One spelling for each: BigQuery writes US and EU, and all others small.
         spelled = {place.lower(): place for place in (*given, *known, *found)}
         return {place.upper() if place.lower() in ("us", "eu") else place.lower() for place in spelled.values()}
@@ -223,7 +226,7 @@ class _Comparison:
         except HoopError as error:
             # What cannot be asked today cannot be asked for yesterday either.
             locations.discard(location)
-            self._all.cannot(f"{project} in {location} from {_minute(since)}", str(error), _GRANT)
+            self._all.cannot_ask(f"{project} in {location} from {_minute(since)}", error)
             return []
 
     def _compare(
@@ -274,9 +277,9 @@ class _Comparison:
             whole: Ran | None = None
             try:
                 whole = self._look_up(job.project, job.id, job.location)
-            except AskingError as error:
+            except HoopError as error:
                 if record.statement and job.statement and record.statement.startswith(job.statement):
-                    self._all.cannot(f"The text of {job.name}", f"Only its beginning is listed. {error}", _GRANT)
+                    self._all.cannot_ask(f"The text of {job.name}, of which only the beginning is listed", error)
                     continue
             if whole is None or not texts.same(record.statement or "", whole.statement or ""):
                 self._all.findings.append(other_text(whole or job, record))
@@ -300,7 +303,7 @@ class _Comparison:
                     self._client, record, others=recorded_ids, now=self._all.now, everybody=True
                 )
             except HoopError as error:
-                self._all.cannot(f"What became of flow {record.flow_id}", str(error), _GRANT)
+                self._all.cannot_ask(f"What became of flow {record.flow_id}", error)
                 continue
             # Whoever was told that it failed, and it did, has nothing to be told now.
             if not (record.flow_state == "failed" and resolution.outcome == "never_ran"):
@@ -328,8 +331,8 @@ class _Comparison:
                 continue
             try:
                 job = self._look_up(record.project, record.id, record.location)
-            except AskingError as error:
-                self._all.cannot(f"Whether BigQuery knows job {record.id}", str(error), _GRANT)
+            except HoopError as error:
+                self._all.cannot_ask(f"Whether BigQuery knows job {record.id}", error)
                 continue
             if job is None:
                 self._all.findings.append(_not_at_bigquery(record))
@@ -340,14 +343,14 @@ class _Comparison:
     def _look_up(self, project: str, job_id: str, location: str | None) -> Ran | None:
         self._looked_up += 1
         if self._looked_up > _MOST_LOOKED_UP:
-            raise AskingError(f"More than {_MOST_LOOKED_UP:,} jobs would have to be asked for one by one.")
+            raise AskingError(
+                f"More than {_MOST_LOOKED_UP:,} jobs would have to be asked for one by one.", "Ask for a shorter time."
+            )
         return self._client.job(project, job_id, location)
 
     def _lost(self) -> None:
         """Exchanges that started no job, and whose end is not recorded: nobody can be asked about these."""
-        everything = self._all.recording.read(
-            lambda archive: archive.ledger.lost(self._since, self._all.question.until)
-        )
+        everything = self._all.recording.read(lambda archive: archive.ledger.lost(self._since, self._all.until))
         for lost in everything:
             if lost.connection == self._connection.name and not lost.under_way and lost.door not in _STARTS:
                 self._all.findings.append(_lost(lost))
