@@ -28,11 +28,23 @@ from hoop_mitm.client.bundle import combined_bundle
 from hoop_mitm.errors import ConfigError
 
 LIFETIME = timedelta(days=90)
-RENEW_BEFORE = timedelta(days=14)
+"""Of an authority, unless hoop.yaml says otherwise."""
+
+RENEW_BEFORE = 14 / 90
+"""The share of its life that is left when the next authority is made, and clients are told to trust both."""
+
+SWITCH_BEFORE = 1 / 90
+"""The share of its life that is left when the next authority takes over."""
 
 # As mitmproxy does for its leaves: a client's clock may be behind.
 _BACKDATED = timedelta(days=2)
 _ORGANIZATION = "hoop-mitm"
+_KEY = "mitmproxy-ca.pem"
+_CERT = "mitmproxy-ca-cert.pem"
+_NEXT = "hoop-next-ca.pem"
+_BUNDLE = "bundle.pem"
+#: What mitmproxy writes beside its authority.
+_MITMPROXYS = ("mitmproxy-dhparam.pem", "mitmproxy-ca.p12", "mitmproxy-ca-cert.p12", "mitmproxy-ca-cert.cer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,54 +53,145 @@ class CA:
 
     Attributes:
         directory: holds ``mitmproxy-ca.pem`` (key and certificate, 0600) and the two files below.
-        cert: the certificate alone.
-        bundle: the machine's roots plus the certificate; what clients are told to trust.
+        cert: the certificate alone, and that of the next authority once there is one.
+        bundle: the machine's roots plus these; what clients are told to trust.
         hosts: the names it may vouch for (and what is below them), sorted.
-        expires_at: aware, UTC.
+        made_at, expires_at: aware, UTC.
+        fingerprint: SHA-256 of the certificate, in hexadecimal.
+        next_fingerprint: of the authority that takes over near the end; ``None`` while there is none.
     """
 
     directory: Path
     cert: Path
     bundle: Path
     hosts: tuple[str, ...]
+    made_at: datetime
     expires_at: datetime
+    fingerprint: str
+    next_fingerprint: str | None = None
+
+    @property
+    def key(self) -> Path:
+        """The file that mitmproxy signs with."""
+        return self.directory / _KEY
+
+    @property
+    def lifetime(self) -> timedelta:
+        return self.expires_at - self.made_at
 
 
-def ensure_ca(directory: Path, hosts: Iterable[str]) -> CA:
-    """The CA in ``directory``; made when there is none, renewed near its end or when ``hosts`` changed.
+def ensure_ca(
+    directory: Path, hosts: Iterable[str], lifetime: timedelta = LIFETIME, *, now: datetime | None = None
+) -> CA:
+    """The CA in ``directory``; made when there is none or ``hosts`` changed, renewed near its end.
 
-    Clients that run read the bundle at their start, so a renewal reaches them with their next one.
+    Clients that run have read the bundle at their start. So the next authority is made and published well before the
+    end (:data:`RENEW_BEFORE`), and signs only at the end (:data:`SWITCH_BEFORE`): whoever was started in between trusts
+    both. ``now`` is the time, for those who need another.
 
     Raises:
         ConfigError: the directory cannot be used, or holds a CA that is not ours (one without constraints could
             sign for any site; it is neither used nor overwritten).
     """
-    wanted = tuple(sorted(set(hosts)))
-    key_file, cert_file = directory / "mitmproxy-ca.pem", directory / "mitmproxy-ca-cert.pem"
-    try:
-        with _alone(directory):
-            cert = _ours(key_file) if key_file.exists() else None
-            if cert is None or _hosts_of(cert) != wanted or cert.not_valid_after_utc - datetime.now(UTC) < RENEW_BEFORE:
-                cert = _make(key_file, wanted)
-            key_file.chmod(0o600)
-            _write(cert_file, _pem(cert), 0o644)
-            bundle = combined_bundle(directory / "bundle.pem", cert_file)
-    except OSError as error:
-        raise ConfigError(
-            f"The directory for the certificate authority, {directory}, cannot be used ({error.strerror}). "
-            "Name a directory that you can write to under gateway.certs."
-        ) from error
-    return CA(directory, cert_file, bundle, wanted, cert.not_valid_after_utc)
+    wanted, now = tuple(sorted(set(hosts))), now or datetime.now(UTC)
+    with _alone(directory):
+        cert = _held(directory / _KEY)
+        if cert is None or _hosts_of(cert) != wanted:
+            (directory / _NEXT).unlink(missing_ok=True)
+            _make(directory / _KEY, wanted, lifetime, now)
+        elif _share_left(cert, now) < SWITCH_BEFORE:
+            _switch(directory, wanted, lifetime, now)
+        elif _share_left(cert, now) < RENEW_BEFORE:
+            _make_next(directory, wanted, lifetime, now)
+        return _published(directory)
 
 
-def _make(key_file: Path, hosts: tuple[str, ...]) -> x509.Certificate:
+def renew_ca(directory: Path, hosts: Iterable[str], lifetime: timedelta = LIFETIME, *, at_once: bool = False) -> CA:
+    """As :func:`ensure_ca`, with the next authority made now; ``at_once`` it also takes over now.
+
+    Raises:
+        ConfigError: as for :func:`ensure_ca`.
+    """
+    wanted, now = tuple(sorted(set(hosts))), datetime.now(UTC)
+    ensure_ca(directory, wanted, lifetime)
+    with _alone(directory):
+        _make_next(directory, wanted, lifetime, now)
+        if at_once:
+            _switch(directory, wanted, lifetime, now)
+        return _published(directory)
+
+
+def read_ca(directory: Path) -> CA | None:
+    """The CA in ``directory``, or ``None``; nothing is made.
+
+    Raises:
+        ConfigError: as for :func:`ensure_ca`.
+    """
+    if not (directory / _KEY).exists():
+        return None
+    with _alone(directory):
+        return _published(directory)
+
+
+def remove_ca(directory: Path) -> bool:
+    """Deletes the CA and all that was made with it; whether there was one. A gateway that runs goes on with its own.
+
+    Raises:
+        ConfigError: it is not ours, and left alone; or it cannot be deleted.
+    """
+    with _alone(directory):
+        found = _held(directory / _KEY) is not None
+        for name in (_KEY, _CERT, _NEXT, _BUNDLE, *_MITMPROXYS):
+            (directory / name).unlink(missing_ok=True)
+    (directory / ".lock").unlink(missing_ok=True)
+    return found
+
+
+def _held(key_file: Path) -> x509.Certificate | None:
+    return _ours(key_file) if key_file.exists() else None
+
+
+def _make_next(directory: Path, hosts: tuple[str, ...], lifetime: timedelta, now: datetime) -> None:
+    following = _held(directory / _NEXT)
+    if following is None or _hosts_of(following) != hosts or _share_left(following, now) < RENEW_BEFORE:
+        _make(directory / _NEXT, hosts, lifetime, now)
+
+
+def _switch(directory: Path, hosts: tuple[str, ...], lifetime: timedelta, now: datetime) -> None:
+    _make_next(directory, hosts, lifetime, now)
+    (directory / _NEXT).replace(directory / _KEY)
+
+
+def _published(directory: Path) -> CA:
+    """What is there, with the files for clients brought up to date."""
+    cert, following = _ours(directory / _KEY), _held(directory / _NEXT)
+    (directory / _KEY).chmod(0o600)
+    _write(directory / _CERT, b"".join(_pem(each) for each in (cert, following) if each), 0o644)
+    bundle = combined_bundle(directory / _BUNDLE, directory / _CERT)
+    return CA(
+        directory=directory,
+        cert=directory / _CERT,
+        bundle=bundle,
+        hosts=_hosts_of(cert),
+        made_at=cert.not_valid_before_utc + _BACKDATED,
+        expires_at=cert.not_valid_after_utc,
+        fingerprint=cert.fingerprint(hashes.SHA256()).hex(),
+        next_fingerprint=following.fingerprint(hashes.SHA256()).hex() if following else None,
+    )
+
+
+def _share_left(cert: x509.Certificate, now: datetime) -> float:
+    made_at, expires_at = cert.not_valid_before_utc + _BACKDATED, cert.not_valid_after_utc
+    return (expires_at - now) / max(expires_at - made_at, timedelta(seconds=1))
+
+
+def _make(key_file: Path, hosts: tuple[str, ...], lifetime: timedelta, now: datetime) -> None:
     # mitmproxy signs its leaves with, and serves them under, this same key. P-256 makes that handshake ten times
     # cheaper than RSA, and the clients that we know (Python, gRPC, Node, Go, bq) take it.
     key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
     name = x509.Name(
         [
-            x509.NameAttribute(x509.NameOID.COMMON_NAME, f"hoop-mitm gateway, made {now:%Y-%m-%d %H:%M}"),
+            x509.NameAttribute(x509.NameOID.COMMON_NAME, f"hoop-mitm gateway, made {now:%Y-%m-%d %H:%M:%S}"),
             x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, _ORGANIZATION),
         ]
     )
@@ -114,7 +217,7 @@ def _make(key_file: Path, hosts: tuple[str, ...]) -> x509.Certificate:
         .subject_name(name)
         .issuer_name(name)
         .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + LIFETIME)
+        .not_valid_after(now + lifetime)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
@@ -125,7 +228,6 @@ def _make(key_file: Path, hosts: tuple[str, ...]) -> x509.Certificate:
     )
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     _write(key_file, secret + _pem(cert), 0o600)
-    return cert
 
 
 def _ours(key_file: Path) -> x509.Certificate:
@@ -176,8 +278,18 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Two gateways that start at once must not each make an authority."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    """Two gateways that start at once must not each make an authority.
+
+    Raises:
+        ConfigError: the directory cannot be used.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise ConfigError(
+            f"The directory for the certificate authority, {directory}, cannot be used ({error.strerror}). "
+            "Name a directory that you can write to under gateway.certs."
+        ) from error

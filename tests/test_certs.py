@@ -14,8 +14,7 @@ import pytest
 from cryptography import x509
 from mitmproxy.certs import CertStore
 
-from hoop_mitm import certs
-from hoop_mitm.certs import ensure_ca
+from hoop_mitm.certs import ensure_ca, read_ca, remove_ca, renew_ca
 from hoop_mitm.errors import ConfigError
 
 HOSTS = ("bigquery.googleapis.com", "sts.googleapis.com")
@@ -194,15 +193,86 @@ def test_a_second_start_changes_nothing(directory):
     assert {file.name: file.read_bytes() for file in directory.iterdir()} == before
 
 
-def test_it_is_renewed_two_weeks_before_its_end(directory, monkeypatch):
-    monkeypatch.setattr(certs, "LIFETIME", timedelta(days=13))
+TIMES = [
+    # days before its end, whether the next one is published, whether it has taken over
+    (80, False, False),
+    (15, False, False),
+    (13, True, False),
+    (2, True, False),
+    (0.9, False, True),
+    (-1, False, True),
+    (-400, False, True),
+]
+
+
+@pytest.mark.parametrize(("left", "published", "taken_over"), TIMES)
+def test_the_next_one_is_published_well_before_it_takes_over(directory, left, published, taken_over):
     old = ensure_ca(directory, HOSTS)
     old_cert = old.cert.read_text()
-    monkeypatch.undo()
-    new = ensure_ca(directory, HOSTS)
-    assert new.expires_at > old.expires_at + timedelta(days=70)
-    assert new.cert.read_text() in new.bundle.read_text()
-    assert old_cert not in new.bundle.read_text()
+
+    new = ensure_ca(directory, HOSTS, now=old.expires_at - timedelta(days=left))
+
+    assert (new.next_fingerprint is not None) is published
+    assert (new.fingerprint != old.fingerprint) is taken_over
+    assert new.cert.read_text() in new.bundle.read_text(), "clients are told of both"
+    assert (old_cert in new.bundle.read_text()) is not taken_over
+
+
+def test_who_was_started_before_the_switch_trusts_what_comes_after_it(directory):
+    now = datetime.now(UTC)
+    ensure_ca(directory, HOSTS, now=now - timedelta(days=89.5))
+    before = ensure_ca(directory, HOSTS, now=now - timedelta(days=5))
+    bundle = directory / "as-it-was.pem"
+    bundle.write_bytes(before.bundle.read_bytes())
+
+    after = ensure_ca(directory, HOSTS, now=now)
+
+    assert after.fingerprint == before.next_fingerprint
+    with TlsServer(directory, x509.DNSName(HOSTS[0])) as server:
+        assert python_says(bundle, server.port, HOSTS[0]) == "accepted"
+
+
+def test_the_next_one_is_for_its_owners_eyes_and_constrained_too(directory):
+    ca = renew_ca(directory, HOSTS)
+    key = directory / "hoop-next-ca.pem"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    cert = x509.load_pem_x509_certificate(key.read_bytes())
+    assert cert.extensions.get_extension_for_class(x509.NameConstraints).critical
+    assert "PRIVATE KEY" not in ca.cert.read_text() + ca.bundle.read_text()
+
+
+def test_renewed_by_hand(directory):
+    old = ensure_ca(directory, HOSTS)
+    prepared = renew_ca(directory, HOSTS)
+    again = renew_ca(directory, HOSTS)
+    done = renew_ca(directory, HOSTS, at_once=True)
+    assert old.fingerprint == prepared.fingerprint
+    assert prepared == again, "there is only one next one"
+    assert done.fingerprint == prepared.next_fingerprint
+    assert done.next_fingerprint is None
+
+
+def test_its_life_may_be_shorter(directory):
+    ca = ensure_ca(directory, HOSTS, timedelta(days=7))
+    assert ca.lifetime == timedelta(days=7)
+
+
+def test_removed_with_all_that_was_made_of_it(directory):
+    ensure_ca(directory, HOSTS)
+    renew_ca(directory, HOSTS)
+    CertStore.from_store(directory, "mitmproxy", 2048)
+    (directory / "README.md").write_text("not ours")
+    assert remove_ca(directory)
+    assert [file.name for file in directory.iterdir()] == ["README.md"]
+    assert not remove_ca(directory)
+    assert read_ca(directory) is None
+
+
+def test_somebody_elses_is_not_removed(directory):
+    CertStore.create_store(directory, "mitmproxy", 2048)
+    with pytest.raises(ConfigError, match="left alone"):
+        remove_ca(directory)
+    assert (directory / "mitmproxy-ca.pem").exists()
 
 
 def test_it_is_made_anew_when_other_hosts_are_intercepted(directory):

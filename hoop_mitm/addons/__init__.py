@@ -14,6 +14,7 @@ from mitmproxy.utils.asyncio_utils import create_task
 
 from hoop_mitm import bigquery
 from hoop_mitm.addons import limits
+from hoop_mitm.addons.certificates import Certificates
 from hoop_mitm.addons.credentials import Credentials
 from hoop_mitm.addons.guard import Guard
 from hoop_mitm.addons.identity import Identity
@@ -27,6 +28,7 @@ from hoop_mitm.addons.routing import Routing
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.strip import Strip
 from hoop_mitm.addons.token_exchange import TokenExchange
+from hoop_mitm.addons.watch import Watch
 from hoop_mitm.certs import ensure_ca
 from hoop_mitm.config import load
 from hoop_mitm.recording import LogFilter
@@ -64,7 +66,7 @@ def install(config_file: Path) -> None:
     if manager.get(Hoop.name):
         return
     config = load(config_file)
-    ensure_ca(config.gateway.certs, sorted(bigquery.INTERCEPTED_HOSTS))
+    ensure_ca(config.gateway.certs, bigquery.INTERCEPTED_HOSTS, config.gateway.ca_lifetime)
     limits.engage()
     lockdown = Lockdown(config)
     lockdown.engage()
@@ -98,6 +100,8 @@ def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLa
     routing = Routing(services)
     first = [
         lockdown,
+        Certificates(services),
+        Watch(services),
         Strip(services),
         routing,
         TokenExchange(services),

@@ -94,7 +94,7 @@ class Guard(Addon):
         flow.response = None
         ticket.forwarded = True
         if ticket.early and ticket.request_spool:
-            request.stream = tap(flow, ticket, ticket.request_spool)
+            request.stream = tap(self._services, flow, ticket, ticket.request_spool)
 
     @staticmethod
     def _write_host(flow: http.HTTPFlow, host: str) -> None:

@@ -21,11 +21,18 @@ class Identity(Stage):
 
     at_headers = True
 
-    async def decide(self, flow: http.HTTPFlow, ticket: Ticket) -> None:  # noqa: ARG002 - a stage's signature
-        ticket.identified = await self._identify(ticket)
+    async def decide(self, flow: http.HTTPFlow, ticket: Ticket) -> None:
+        ticket.identified = await self._identify(ticket, exposed=flow.client_conn in self.services.exposed)
 
-    async def _identify(self, ticket: Ticket) -> Identified:
+    async def _identify(self, ticket: Ticket, *, exposed: bool) -> Identified:
         bearer = ticket.bearer
+        if exposed and (bearer is None or not bearer.startswith(JWT)):
+            raise IdentityError(
+                "exposed",
+                "Your token came to hoop-mitm in the clear, where anybody on the way could read it, so it is not "
+                "accepted. Use https:// in the proxy's address, or a credentials file made for this gateway; and sign "
+                "in again, for a new token.",
+            )
         if ticket.proxy_bearer and (bearer is None or not bearer.startswith(JWT)):
             bearer = ticket.proxy_bearer
         if bearer is None:

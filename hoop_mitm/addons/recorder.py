@@ -14,7 +14,7 @@ from hoop_mitm.addons.answers import UNCHECKED
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
-from hoop_mitm.errors import RecordingError
+from hoop_mitm.errors import IdentityError, RecordingError
 from hoop_mitm.policy import Verdict
 from hoop_mitm.recording import FlowRecord, Message, Record, Spool
 from hoop_mitm.recording.records import FlowState
@@ -100,7 +100,7 @@ class Recorder(Stage):
         ticket.response_spool = self.services.recorder.spool(
             ticket.flow_id, "response", list(flow.response.headers.items(multi=True))
         )
-        flow.response.stream = tap(flow, ticket, ticket.response_spool)
+        flow.response.stream = tap(self.services, flow, ticket, ticket.response_spool)
         if flow.client_conn.alpn != b"h2" and flow.response.headers.pop("content-length", None) is not None:
             # With a length the client would have its answer before the record is durable; chunked, the end waits for it.
             flow.response.headers["transfer-encoding"] = "chunked"
@@ -147,7 +147,12 @@ class Recorder(Stage):
                     principal=ticket.identified.principal if ticket.identified else None,
                     session_id=ticket.session.id if ticket.session else None,
                     flow_id=ticket.flow_id,
-                    details={"rule": ticket.verdict.rule, "method": ticket.method, "host": ticket.host},
+                    details={
+                        "rule": ticket.verdict.rule,
+                        "reason": ticket.verdict.rule.partition(".")[2],
+                        "method": ticket.method,
+                        "host": ticket.host,
+                    },
                 )
             )
         await self.services.recorder.write(*extra, record, owns=ticket.owns)
@@ -160,16 +165,20 @@ class Recorder(Stage):
                 spool.close()
 
 
-def tap(flow: http.HTTPFlow, ticket: Ticket, spool: Spool) -> Callable[[bytes], bytes | list[bytes]]:
-    """A stream that is written before it is passed on. When it cannot be written, both its ends are cut."""
+def tap(
+    services: Services, flow: http.HTTPFlow, ticket: Ticket, spool: Spool
+) -> Callable[[bytes], bytes | list[bytes]]:
+    """A stream that is written before it is passed on. When it cannot be written, or whoever asked for it is no longer
+    welcome, both its ends are cut."""
 
     def pass_on(chunk: bytes) -> bytes | list[bytes]:
         # An empty list sends nothing; empty bytes would end a chunked message as if it were whole.
         if ticket.error:
             return []
         try:
+            services.check_still_welcome(ticket)
             spool.write(chunk)
-        except RecordingError as error:
+        except (RecordingError, IdentityError) as error:
             ticket.error = str(error)
             logger.warning("A stream was cut off: %s", error)
             abort(flow.client_conn, flow.server_conn)

@@ -68,7 +68,11 @@ class Routing(Stage):
     async def http_connect(self, flow: http.HTTPFlow) -> None:
         host, port = flow.request.host.lower().rstrip("."), flow.request.port
         if authorization := flow.request.headers.pop("proxy-authorization", None):
-            self.services.carried[flow.client_conn] = authorization
+            # At this moment TLS, if there is any, is that between client and gateway.
+            if is_loopback(_ip(flow.client_conn)) or flow.client_conn.tls_established:
+                self.services.carried[flow.client_conn] = authorization
+            else:
+                self.services.exposed.add(flow.client_conn)
         if is_ours(host):
             if port != HTTPS:
                 await self._refuse_tunnel(flow, host, port, "Google's hosts are reached on port 443 only")

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import connection
 from uuid_utils import uuid7
 
 from hoop_mitm.addons.intents import Intents
-from hoop_mitm.addons.ticket import Tickets
+from hoop_mitm.addons.ticket import Ticket, Tickets
 from hoop_mitm.config import Config
 from hoop_mitm.credentials import CredentialSource
 from hoop_mitm.errors import RecordingError
@@ -39,6 +39,7 @@ class Services:
         self.config = config
         self.tickets = Tickets()
         self.carried: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
+        self.exposed: WeakSet[connection.Client] = WeakSet()
         self.by_project = {project: c for c in config.connections for project in c.projects}
         self.recorder = Recorder(config.recording, state=config.gateway.state)
         http = session(config.gateway.upstream)
@@ -86,6 +87,17 @@ class Services:
             await asyncio.wait_for(self._ready.wait(), START_TIMEOUT)
         except TimeoutError:
             raise RecordingError("hoop-mitm could not open its journal, so it forwards nothing.") from None
+
+    def check_still_welcome(self, ticket: Ticket) -> None:
+        """Lets a flow go on whose session and principal nobody has revoked since it began.
+
+        Raises:
+            IdentityError: ``revoked``.
+        """
+        if ticket.identified:
+            self.authenticator.check(ticket.identified)
+            if ticket.session:
+                self.revocations.check_session(ticket.session.id, ticket.identified)
 
     def protect(self, secret: str, *, keep: bool = False) -> None:
         """Makes sure that this value never gets into a record; ``keep``: for as long as the gateway lives."""

@@ -28,6 +28,14 @@ client_option = click.option(
     help="The client file; default client.yaml in your configuration directory (~/.config/hoop-mitm).",
 )
 
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="HOOP_CONFIG",
+    show_envvar=True,
+    help="The gateway's configuration; default hoop.yaml in this directory.",
+)
+
 
 def reading(command: Command) -> Command:
     """What every reading command takes: ``--db`` and ``--json``."""

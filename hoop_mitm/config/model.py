@@ -352,6 +352,12 @@ class Upstream(Model):
 class Gateway(Model):
     listen: HostPort = Field(default="127.0.0.1:8080", description="host:port")
     certs: Path = Field(default=Path("certs"), description="directory of the CA")
+    ca_lifetime: Duration = Field(
+        default=timedelta(days=90),
+        gt=timedelta(0),
+        le=timedelta(days=397),
+        description="how long the CA is good; it is renewed by itself, and the next one published when a sixth is left",
+    )
     state: Path = Field(default=Path(".hoop"), description="directory of signing keys, 0700")
     others: Literal["tunnel", "refuse"] = Field(
         default="tunnel",

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hoop_mitm.errors import ConfigError
-from hoop_mitm.keyfiles import KeyFiles, fingerprint
+from hoop_mitm.keyfiles import KeyFiles, fingerprint, made_at
 
 _FILES = KeyFiles(
     "signing",
@@ -129,6 +129,24 @@ class SigningKeys:
         if private:
             self._take(tuple(SigningKey.of(key) for key in private))
         self._seen = changed_at
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A key as it may be shown."""
+
+    kid: str
+    made_at: datetime
+
+
+def listed(directory: Path) -> list[Listed]:
+    """The keys in ``directory``, the newest last; nothing is made.
+
+    Raises:
+        ConfigError: as for :meth:`SigningKeys.load_or_create`.
+    """
+    keys, paths = _FILES.load(directory), _FILES.paths(directory)
+    return [Listed(SigningKey.of(key).kid, made_at(path)) for key, path in zip(keys, paths, strict=True)]
 
 
 def _changed_at(directory: Path | None) -> int:

@@ -1,0 +1,86 @@
+"""The certificate authority, kept good for as long as the gateway runs."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from mitmproxy import ctx
+from mitmproxy.certs import CertStore
+
+from hoop_mitm import bigquery
+from hoop_mitm.addons.failsafe import Addon
+from hoop_mitm.addons.services import Services
+from hoop_mitm.certs import CA, ensure_ca
+from hoop_mitm.errors import HoopError
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the authority's files: `hoop-mitm ca renew`, or another instance, may change them."""
+
+_RENEWAL = 60.0
+
+
+class Certificates(Addon):
+    """Renews the authority before it ends, and has mitmproxy sign with the one that is in force."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._gateway = services.config.gateway
+        self._task: asyncio.Task[None] | None = None
+
+    def running(self) -> None:
+        self._task = asyncio.create_task(self._keep())
+
+    def done(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+    async def _keep(self) -> None:
+        pause = min(LOOK_EVERY, self._gateway.ca_lifetime.total_seconds() / 500)
+        known, stamp, waited = await asyncio.to_thread(self._ensure), _stamp(self._gateway.certs), 0.0
+        while True:
+            await asyncio.sleep(pause)
+            waited += pause
+            seen = _stamp(self._gateway.certs)
+            if seen == stamp and waited < min(_RENEWAL, 10 * pause):
+                continue
+            waited = 0.0
+            try:
+                current = await asyncio.to_thread(self._ensure)
+                if known and current and current != known:
+                    await self._tell(known, current)
+            except (HoopError, OSError, ValueError) as error:
+                logger.warning("The certificate authority could not be renewed; it is tried again. %s", error)
+                continue
+            known, stamp = current, _stamp(self._gateway.certs)
+
+    def _ensure(self) -> CA:
+        return ensure_ca(self._gateway.certs, bigquery.INTERCEPTED_HOSTS, self._gateway.ca_lifetime)
+
+    async def _tell(self, known: CA, current: CA) -> None:
+        if current.fingerprint != known.fingerprint:
+            # Not by mitmproxy's own way: where there is no file, it makes an authority that may sign for any site.
+            store = CertStore.from_files(current.key, current.directory / "mitmproxy-dhparam.pem")
+            ctx.master.addons.get("tlsconfig").certstore = store
+            kind, said = "ca.renewed", "A new certificate authority has taken over."
+        else:
+            kind, said = "ca.published", "The next certificate authority is published to clients."
+        logger.info("%s", said)
+        await self._services.event(
+            kind,
+            said,
+            details={
+                "fingerprint": current.fingerprint,
+                "next": current.next_fingerprint or "",
+                "expires_at": current.expires_at.isoformat(),
+            },
+        )
+
+
+def _stamp(directory: Path) -> tuple[int, ...]:
+    """Changes whenever an authority is written."""
+    try:
+        return tuple((directory / name).stat().st_mtime_ns for name in ("mitmproxy-ca.pem",))
+    except OSError:
+        return ()
