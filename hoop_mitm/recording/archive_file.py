@@ -19,7 +19,7 @@ VERSION = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Small row groups keep the stall of a checkpoint short.
-_ATTACH = "ATTACH '{path}' AS archive (ROW_GROUP_SIZE 8192)"
+_ATTACH = "ATTACH '{path}' AS {name} (ROW_GROUP_SIZE 8192)"
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": "2",
     "memory_limit": "1GB",
@@ -179,20 +179,30 @@ def _microseconds(moment: datetime | None) -> int | None:
     return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+def attaching(path: Path, name: str) -> str:
+    """The statement that attaches an archive for writing, as ``name``; what is made by it is laid out as the fold's is."""
+    return _ATTACH.format(path=str(path).replace("'", "''"), name=name)
+
+
+def is_busy(error: duckdb.Error) -> bool:
+    """Whether an archive cannot be attached because somebody else has it."""
+    return any(sign in str(error) for sign in _BUSY)
+
+
 def _attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:
     give_up = time.monotonic() + wait
     pause = _FIRST_PAUSE
     while True:
         connection = duckdb.connect(config=_SETTINGS)
         try:
-            connection.execute(_ATTACH.format(path=str(path).replace("'", "''")))
+            connection.execute(attaching(path, "archive"))
             connection.execute("USE archive")
             connection.execute("SET TimeZone = 'UTC'")
         except duckdb.Error as error:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
             first_line = str(error).splitlines()[0]
-            if not any(sign in str(error) for sign in _BUSY):
+            if not is_busy(error):
                 raise RecordingError(f"{path} cannot be opened for folding: {first_line}") from error
             if time.monotonic() >= give_up:
                 raise ArchiveBusyError(f"{path} is being read by another program; folding waits.") from error

@@ -5,18 +5,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from hoop_mitm.bigquery.fingerprints import fingerprint
 from hoop_mitm.bigquery.jobs import JobFacts, merge
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.observing import CREATE_READ_SESSION, JOB_DOORS, Observation, from_plain, observe
-from hoop_mitm.recording.unfolded import Row, Unfolded
+from hoop_mitm.recording.unfolded import Row
 from hoop_mitm.sql import tables_read
 
 #: Larger requests are uploads; larger answers hold rows, and the job's facts come with other answers as well.
-_LARGEST_BODY = 64 * 2**20
+LARGEST_BODY = 64 * 2**20
 _STARTS = frozenset({"jobs.insert", "jobs.query"})
 _READS_A_TABLE = frozenset({"tabledata.list", "tables.get", CREATE_READ_SESSION})
 
@@ -64,11 +64,18 @@ class _Seen:
         return known or (str(self.note["id"]) if self.door in _STARTS else None)
 
 
+class Bodies(Protocol):
+    """Where the bodies of records are read from: the journal, or an archive."""
+
+    def body(self, row: Row, side: str, most: int) -> bytes | None:
+        """A whole body; ``None`` when there is none or it is larger than ``most`` bytes."""
+
+
 class Joiner:
     """Joins the flows of one batch into jobs. First :meth:`observe`, which takes the time, then :meth:`join`."""
 
-    def __init__(self, unfolded: Unfolded) -> None:
-        self._unfolded = unfolded
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
         self._seen: list[_Seen] = []
 
     def observe(self, rows: Iterable[Row]) -> None:
@@ -91,7 +98,7 @@ class Joiner:
             return from_plain(note["observed"])
         if operation["door"] not in JOB_DOORS | {CREATE_READ_SESSION}:
             return Observation()
-        request, response = (self._unfolded.body(row, side, _LARGEST_BODY) for side in ("request", "response"))
+        request, response = (self._bodies.body(row, side, LARGEST_BODY) for side in ("request", "response"))
         return observe(
             operation["door"], note["state"], note["url"], note["status"], request=request, response=response
         )

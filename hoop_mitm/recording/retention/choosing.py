@@ -1,0 +1,237 @@
+"""What goes: worked out in tables beside the archive (:class:`Source`).
+
+``item``     every record (and, from before the chain, every row) that still says something, and what decides about it.
+``going``    the same with the answer: all of it (``record``), its statement (``words``), its bodies (``bodies``).
+``gone_body``  the bodies that nothing points to any more which stays.
+``gone_part``  what goes of which record, by part, as the signed event will list it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hoop_mitm.recording.retention.cutoffs import OTHERS, Cutoff, Cutoffs
+from hoop_mitm.recording.retention.source import Source
+
+#: Kinds of records without which no chain can be followed. They tell nothing about anybody.
+KEPT_KINDS = "('genesis', 'key', 'start', 'probe')"
+#: The archive's own work is told in a chain of this kind.
+OWN_CHAIN = "starts_with(chain, 'kept-')"
+
+_NOTED = f"""
+    CREATE TABLE noted AS
+    SELECT
+        chain, seq, kind, statement IS NOT NULL OR statement_salt IS NOT NULL AS spoken,
+        CASE WHEN json_valid(data) THEN json_extract_string(data, [
+            '$.id', '$.flow_id', '$.session_id', '$.session.id', '$.session.connection', '$.connection',
+            '$.ended_at', '$.started_at', '$.at', '$.request.body.hash', '$.response.body.hash', '$.side', '$.body.hash'
+        ]) END AS f
+    FROM old.main.records
+    WHERE kind NOT IN {KEPT_KINDS}
+        AND NOT (data IS NULL AND who IS NULL AND statement IS NULL AND exchange IS NULL)
+"""  # noqa: S608 - names of ours
+
+# Rows from before the chain have no record: they are their own.
+_ITEMS = """
+    CREATE TABLE item AS
+    SELECT
+        chain, seq, kind,
+        CASE kind WHEN 'flow' THEN f[1] ELSE f[2] END AS flow_id,
+        CASE kind WHEN 'flow' THEN f[4] WHEN 'session' THEN f[1] ELSE f[3] END AS session_id,
+        coalesce(f[5], f[6]) AS connection,
+        try_cast(coalesce(f[7], f[8], f[9]) AS TIMESTAMPTZ) AS ended,
+        TRY(from_hex(CASE WHEN kind = 'salvage' AND f[12] = 'request' THEN f[13] ELSE f[10] END)) AS request,
+        TRY(from_hex(CASE WHEN kind = 'salvage' AND f[12] = 'response' THEN f[13] ELSE f[11] END)) AS response,
+        spoken, NULL::VARCHAR AS row_id
+    FROM noted
+    UNION ALL
+    SELECT
+        NULL, NULL, 'flow', flows.id, flows.session_id, NULL, coalesce(flows.ended_at, flows.started_at),
+        request_body, response_body,
+        flows.message IS NOT NULL OR flows.error IS NOT NULL OR jobs.statement IS NOT NULL
+            OR jobs.executed_statement IS NOT NULL OR coalesce(cardinality(jobs.labels), 0) > 0,
+        flows.id
+    FROM old.main.flows LEFT JOIN old.main.jobs ON jobs.key = flows.job_key
+    WHERE flows.chain IS NULL
+    UNION ALL
+    SELECT NULL, NULL, 'event', flow_id, session_id, NULL, occurred_at, NULL, NULL, false, id
+    FROM old.main.events
+    WHERE chain IS NULL
+"""
+
+# An intent and its outcome are one exchange, and end together; one without an outcome may still be running, and one that
+# the fold holds back is not in the archive's tables yet.
+_FLOWS = """
+    CREATE TABLE flow AS
+    SELECT
+        flow_id AS id, max(session_id) AS session_id, max(connection) AS connection,
+        CASE
+            WHEN flow_id IN (SELECT id FROM old.main.flows WHERE state = 'open' AND error IS NULL) OR bool_or(
+                EXISTS (FROM old.main.journals WHERE starts_with(item.chain, journals.id) AND item.seq IN (SELECT unnest(held)))
+            )
+            THEN 'infinity'::TIMESTAMPTZ
+            ELSE max(ended)
+        END AS ended
+    FROM item WHERE kind = 'flow' AND flow_id IS NOT NULL
+    GROUP BY flow_id
+"""
+_AS_THE_FLOW = """
+    UPDATE item
+    SET session_id = coalesce(item.session_id, flow.session_id), connection = coalesce(item.connection, flow.connection),
+        ended = CASE WHEN kind = 'event' THEN item.ended ELSE flow.ended END
+    FROM flow WHERE flow.id = item.flow_id
+"""
+_AS_THE_SESSION = """
+    UPDATE item SET connection = sessions.connection
+    FROM old.main.sessions WHERE sessions.id = item.session_id AND item.connection IS NULL
+"""
+_UNREADABLE = """
+    UPDATE item SET ended = (
+        SELECT max(earlier.ended) FROM item AS earlier
+        WHERE earlier.chain = item.chain AND earlier.seq < item.seq AND isfinite(earlier.ended)
+    )
+    WHERE ended IS NULL
+"""
+# What is told of a session itself goes with the last exchange in it.
+_SESSIONS = """
+    CREATE TABLE session AS
+    SELECT id, max(connection) AS connection, max(ended) AS ended
+    FROM (
+        SELECT session_id AS id, connection, ended FROM item WHERE session_id IS NOT NULL AND kind <> 'event'
+        UNION ALL
+        SELECT id, connection, last_seen_at FROM old.main.sessions
+    )
+    GROUP BY id
+"""
+_WITH_THE_SESSION = (
+    "UPDATE item SET ended = session.ended FROM session WHERE session.id = item.session_id AND kind = 'session'"
+)
+_OWN = f"DELETE FROM item WHERE {OWN_CHAIN} AND kind = 'event' AND session_id IS NULL"  # noqa: S608 - names of ours
+
+_CUTOFFS = "CREATE TABLE cutoff (connection VARCHAR, bodies TIMESTAMPTZ, statements TIMESTAMPTZ, metadata TIMESTAMPTZ)"
+_HELD = "CREATE TABLE held (session_id VARCHAR)"
+_DUE = """
+    CREATE TABLE due AS
+    SELECT
+        item.*, coalesce(cutoff.connection, $others) AS share, coalesce(item.session_id IN (FROM held), false) AS held,
+        coalesce(ended < cutoff.metadata, false) AS record,
+        coalesce(ended < cutoff.statements, false) AS words,
+        coalesce(ended < cutoff.bodies, false) AS bodies
+    FROM item JOIN cutoff ON cutoff.connection IS NOT DISTINCT FROM
+        (CASE WHEN item.connection IN (SELECT connection FROM cutoff) THEN item.connection END)
+"""
+_GOING_BY_AGE = """
+    CREATE TABLE going AS
+    SELECT * REPLACE (record AND NOT held AS record, words AND NOT held AS words, bodies AND NOT held AS bodies)
+    FROM due
+"""
+_SESSIONS_BY_AGE = """
+    CREATE TABLE gone_session AS
+    SELECT session.id, coalesce(cutoff.connection, $others) AS share
+    FROM session JOIN cutoff ON cutoff.connection IS NOT DISTINCT FROM
+        (CASE WHEN session.connection IN (SELECT connection FROM cutoff) THEN session.connection END)
+    WHERE session.ended < cutoff.metadata AND session.id NOT IN (FROM held)
+        AND session.id NOT IN (SELECT session_id FROM going WHERE NOT record AND session_id IS NOT NULL AND kind <> 'event')
+"""
+
+_USES = """
+    CREATE TABLE use AS
+    SELECT request AS hash, record OR bodies AS goes FROM going WHERE request IS NOT NULL
+    UNION ALL
+    SELECT response, record OR bodies FROM going WHERE response IS NOT NULL
+"""
+_STORED = """
+    CREATE TABLE stored AS
+    SELECT hash, sum(octet_length(data))::BIGINT AS bytes, sum(size)::BIGINT AS size FROM old.main.bodies GROUP BY hash
+"""
+# A body is kept once, whoever has got it: it goes with the last of them. What nobody points to tells of nobody.
+_GONE_BODIES = """
+    CREATE TABLE gone_body AS
+    SELECT stored.* FROM stored
+    LEFT JOIN (SELECT hash, bool_and(goes) AS goes FROM use GROUP BY hash) AS used USING (hash)
+    WHERE coalesce(used.goes, true)
+"""
+_GONE_PARTS = """
+    CREATE TABLE gone_part AS
+    SELECT 'record' AS part, chain, seq, record AS taken FROM going
+    UNION ALL
+    SELECT 'statement', chain, seq, words FROM going WHERE spoken AND NOT record AND kind = 'flow'
+    UNION ALL
+    SELECT 'request_body', chain, seq, bodies AND request IN (SELECT hash FROM gone_body)
+    FROM going WHERE request IS NOT NULL AND NOT record
+    UNION ALL
+    SELECT 'response_body', chain, seq, bodies AND response IN (SELECT hash FROM gone_body)
+    FROM going WHERE response IS NOT NULL AND NOT record
+"""
+_ALWAYS_THERE = f"""
+    INSERT INTO gone_part
+    SELECT 'record', chain, seq, false FROM old.main.records
+    WHERE kind IN {KEPT_KINDS} OR ({OWN_CHAIN} AND data IS NOT NULL AND (chain, seq) NOT IN
+        (SELECT (chain, seq) FROM going WHERE chain IS NOT NULL))
+"""  # noqa: S608 - names of ours
+_RANGES = """
+    SELECT part, chain, min(seq), max(seq)
+    FROM (
+        SELECT part, chain, seq, taken,
+            row_number() OVER (PARTITION BY part, chain ORDER BY seq)
+                - row_number() OVER (PARTITION BY part, chain, taken ORDER BY seq) AS island
+        FROM gone_part WHERE chain IS NOT NULL
+    )
+    WHERE taken
+    GROUP BY part, chain, island
+    ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Records of one chain in a row that lose the same part; ``last`` is included."""
+
+    part: str
+    chain: str
+    first: int
+    last: int
+
+
+def choose_by_age(source: Source, cutoffs: Cutoffs, held: Sequence[str]) -> None:
+    """Decide about everything by its age. ``held`` are ids of sessions of which nothing goes."""
+    list_items(source)
+    source.execute(_CUTOFFS)
+    source.execute("INSERT INTO cutoff VALUES (NULL, ?, ?, ?)", _values(cutoffs.other))
+    for name, cutoff in cutoffs.by_connection.items():
+        source.execute("INSERT INTO cutoff VALUES (?, ?, ?, ?)", [name, *_values(cutoff)])
+    list_held(source, held)
+    source.execute(_DUE, {"others": OTHERS})
+    source.execute(_GOING_BY_AGE)
+    source.execute(_SESSIONS_BY_AGE, {"others": OTHERS})
+    list_parts(source)
+
+
+def ranges(source: Source) -> list[Range]:
+    """What goes, in the form and order in which it is signed."""
+    return [Range(*row) for row in source.rows(_RANGES)]
+
+
+def anything_goes(source: Source) -> bool:
+    return bool(source.one("SELECT EXISTS (FROM gone_part WHERE taken) OR EXISTS (FROM gone_session)"))
+
+
+def _values(cutoff: Cutoff) -> list[object]:
+    return [cutoff.bodies, cutoff.statements, cutoff.metadata]
+
+
+def list_items(source: Source) -> None:
+    for statement in (_NOTED, _ITEMS, "DROP TABLE noted", _FLOWS, _AS_THE_FLOW, _AS_THE_SESSION, _UNREADABLE):
+        source.execute(statement)
+    for statement in (_SESSIONS, _WITH_THE_SESSION, _OWN):
+        source.execute(statement)
+
+
+def list_held(source: Source, held: Sequence[str]) -> None:
+    source.execute(_HELD)
+    for session in held:
+        source.execute("INSERT INTO held VALUES (?)", [session])
+
+
+def list_parts(source: Source) -> None:
+    for statement in (_USES, _STORED, _GONE_BODIES, _GONE_PARTS, _ALWAYS_THERE):
+        source.execute(statement)

@@ -1,0 +1,142 @@
+"""What is recorded of one person: found by e-mail, or by issuer and subject."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hoop_mitm.recording.retention.choosing import list_held, list_items, list_parts
+from hoop_mitm.recording.retention.source import Source
+
+# One person may have several e-mails, and one e-mail several subjects: at another issuer, or since somebody else has it.
+_NAMED = """
+    CREATE TABLE person AS
+    SELECT DISTINCT issuer, subject
+    FROM (
+        SELECT issuer, subject, email FROM old.main.sessions
+        UNION ALL
+        SELECT issuer, subject, email FROM old.main.events WHERE subject IS NOT NULL
+    )
+    WHERE lower(email) = lower($who) OR issuer || '#' || subject = $who
+"""
+_EMAILS = """
+    SELECT DISTINCT email FROM (
+        SELECT issuer, subject, email FROM old.main.sessions UNION ALL SELECT issuer, subject, email FROM old.main.events
+    ) SEMI JOIN person USING (issuer, subject)
+    WHERE email IS NOT NULL AND email <> ''
+"""
+_SESSIONS = """
+    CREATE TABLE gone_session AS
+    SELECT DISTINCT id, NULL::VARCHAR AS share FROM old.main.sessions SEMI JOIN person USING (issuer, subject)
+"""
+_EVENTS = """
+    CREATE TABLE told AS
+    SELECT chain, seq, id FROM old.main.events
+    WHERE (email IS NOT NULL AND lower(email) IN (SELECT lower(unnest($emails))))
+        OR (issuer, subject) IN (SELECT (issuer, subject) FROM person)
+        OR (session_id IS NULL AND regexp_matches(lower(message || ' ' || details), $pattern))
+"""
+# What belongs to nobody's session is theirs when it names them: a refused sign-in, say.
+_NAMING = """
+    CREATE TABLE naming AS
+    SELECT chain, seq FROM old.main.records
+    WHERE regexp_matches(lower(concat_ws(' ', who, statement, exchange)), $pattern)
+"""
+_GOING = """
+    CREATE TABLE going AS
+    SELECT
+        item.*, NULL::VARCHAR AS share, false AS held, false AS words, false AS bodies,
+        coalesce(item.session_id IN (SELECT id FROM gone_session), false)
+            OR coalesce(item.row_id IN (SELECT id FROM told WHERE chain IS NULL), false)
+            OR (item.chain IS NOT NULL AND (
+                (item.chain, item.seq) IN (SELECT (chain, seq) FROM told WHERE chain IS NOT NULL)
+                OR (item.session_id IS NULL AND (item.chain, item.seq) IN (SELECT (chain, seq) FROM naming))
+            )) AS record
+    FROM item
+"""
+_COUNTS = """
+    SELECT
+        (SELECT count(*) FROM gone_session),
+        count(DISTINCT flow_id) FILTER (kind = 'flow'), count(*) FILTER (kind = 'event'),
+        min(ended) FILTER (isfinite(ended)), max(ended) FILTER (isfinite(ended)),
+        count(*) FILTER (NOT isfinite(ended))
+    FROM going WHERE record
+"""
+_JOBS = "SELECT count(*) FROM old.main.jobs WHERE session_id IN (SELECT id FROM gone_session)"
+_BODIES = "SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM gone_body"
+_HELD = "SELECT session_id FROM held WHERE session_id IN (SELECT id FROM gone_session) ORDER BY 1"
+_OTHERS = """
+    SELECT count(DISTINCT coalesce(item.flow_id, item.chain || '/' || item.seq))
+    FROM item JOIN naming USING (chain, seq)
+    WHERE (chain, seq) NOT IN (SELECT (chain, seq) FROM going WHERE record AND chain IS NOT NULL)
+"""
+_OWN_WORK = """
+    SELECT count(*) FROM old.main.records SEMI JOIN naming USING (chain, seq)
+    WHERE (chain, seq) NOT IN (SELECT (chain, seq) FROM item WHERE chain IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What is recorded of a person.
+
+    Attributes:
+        keys: their principals, as ownership is bound to them (:attr:`Principal.key`).
+        names: e-mails, as the recording has them, and what they were asked for by.
+        held: ids of their sessions that are on hold.
+        under_way: exchanges of theirs that have no outcome yet.
+        elsewhere: exchanges and events of other people, or of the archive's own work, that name them. They stay.
+    """
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    sessions: int
+    flows: int
+    jobs: int
+    events: int
+    bodies: int
+    bytes: int
+    held: tuple[str, ...]
+    under_way: int
+    elsewhere: int
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.sessions or self.flows or self.events)
+
+
+def choose_person(source: Source, who: str, held: Sequence[str]) -> Traces:
+    """Decide that all that is recorded of ``who`` goes: an e-mail, in whatever case, or ``ISSUER#SUBJECT``."""
+    list_items(source)
+    list_held(source, held)
+    source.execute(_NAMED, {"who": who})
+    known = [email for (email,) in source.rows(_EMAILS)]
+    emails = sorted({*known, *([who] if "@" in who and "#" not in who else ())})
+    pattern = naming(emails)
+    source.execute(_SESSIONS)
+    source.execute(_EVENTS, {"emails": emails, "pattern": pattern})
+    source.execute(_NAMING, {"pattern": pattern})
+    source.execute(_GOING)
+    list_parts(source)
+    ((sessions, flows, events, _, _, under_way),) = source.rows(_COUNTS)
+    ((bodies, size),) = source.rows(_BODIES)
+    return Traces(
+        keys=tuple(f"{issuer}#{subject}" for issuer, subject in source.rows("FROM person ORDER BY ALL")),
+        names=tuple(emails),
+        sessions=sessions,
+        flows=flows,
+        jobs=source.one(_JOBS),
+        events=events,
+        bodies=bodies,
+        bytes=size,
+        held=tuple(session for (session,) in source.rows(_HELD)),
+        under_way=under_way,
+        elsewhere=source.one(_OTHERS) + source.one(_OWN_WORK),
+    )
+
+
+def naming(emails: Sequence[str]) -> str:
+    """A regular expression (RE2) for text in lower case that names one of ``emails``, and no longer address around it."""
+    if not emails:
+        return r"$.^"
+    names = "|".join(re.escape(email.lower()) for email in emails)
+    return rf"(^|[^a-z0-9._%+\-])({names})($|[^a-z0-9.\-]|[.\-]($|[^a-z0-9]))"

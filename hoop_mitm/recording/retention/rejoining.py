@@ -1,0 +1,87 @@
+"""Rows that are made again from records of which something went, by the same code that made them first."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import zstandard
+
+from hoop_mitm.evidence import PARTS, join
+from hoop_mitm.recording.archive_file import ArchiveFile
+from hoop_mitm.recording.retention.learnt import observation_of
+from hoop_mitm.recording.retention.source import Source
+from hoop_mitm.recording.sealing import Sealed
+from hoop_mitm.recording.tables import LOST, Batch
+from hoop_mitm.recording.unfolded import Row
+
+_REDONE = """
+    SELECT going.chain, going.seq
+    FROM going WHERE going.kind IN ('flow', 'salvage') AND flow_id IN (SELECT id FROM redone)
+    ORDER BY going.seq, going.chain
+"""
+_RECORDS = """
+    SELECT records.chain, records.seq, kind, records.data, digest, link, who, statement, exchange, observations.data AS learnt
+    FROM records LEFT JOIN observations ON observations.chain = records.chain AND observations.seq = records.seq
+    WHERE records.chain = ? AND records.seq BETWEEN ? AND ?
+    ORDER BY records.seq
+"""
+_BODY = "SELECT size, data FROM bodies WHERE hash = ? ORDER BY part"
+_LOST_AGAIN = f"UPDATE flows SET error = '{LOST}' WHERE state = 'open' AND error IS NULL AND id IN (FROM wanted)"  # noqa: S608
+_AT_ONCE = 2000
+
+
+class _Kept:
+    """Bodies of records, as the archive holds them."""
+
+    def __init__(self, archive: ArchiveFile) -> None:
+        self._archive = archive
+
+    def body(self, row: Row, side: str, most: int) -> bytes | None:
+        """A whole body; ``None`` when there is none or it is larger than ``most`` bytes."""
+        note = row.body_note(side)
+        if note is None or note["size"] > most:
+            return None
+        decompress = zstandard.ZstdDecompressor().decompress
+        parts = self._archive.rows(_BODY, [bytes.fromhex(note["hash"])])
+        try:
+            return b"".join(decompress(part["data"], max_output_size=part["size"]) for part in parts) if parts else None
+        except zstandard.ZstdError:
+            return None
+
+
+def rejoin(source: Source, archive: ArchiveFile) -> None:
+    """Make what :func:`copy` left out again, in the open ``archive``."""
+    kept = _Kept(archive)
+    for some in itertools.batched(source.stream(_REDONE), _AT_ONCE):
+        batch = Batch(kept, list(_rows(archive, some)))
+        archive.begin()
+        batch.fold_into(archive)
+        archive.commit()
+    lost = [id_ for (id_,) in source.rows("SELECT id FROM redone WHERE lost")]
+    archive.execute_among(_LOST_AGAIN, lost)
+
+
+def _rows(archive: ArchiveFile, places: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
+    wanted = set(places)
+    for chain in sorted({chain for chain, _ in places}):
+        numbers = [seq for other, seq in places if other == chain]
+        for found in archive.rows(_RECORDS, [chain, min(numbers), max(numbers)]):
+            if (chain, found["seq"]) in wanted:
+                yield _row(found)
+
+
+def _row(found: dict[str, Any]) -> Row:
+    note = join(
+        orjson.loads(found["data"]), {name: orjson.loads(found[name]) for name in PARTS if found[name] is not None}
+    )
+    if found["learnt"] is not None:
+        note["observed"] = observation_of(found["learnt"])
+    elif found["statement"] is None:
+        # Where the part is gone nobody knows whether it was in there.
+        note.pop("observed", None)
+    sealed = Sealed(
+        found["chain"], found["seq"], found["kind"], found["data"].encode(), found["digest"], found["link"], {}
+    )
+    return Row(found["seq"], found["kind"], note, {}, Path(), sealed=sealed)
