@@ -1,9 +1,12 @@
 """Where a journal goes on: behind the last record that is known, in the same chain, or in a new one that says why."""
 
+import contextlib
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from hoop_mitm.evidence import Chain, Checkpoint, RecordingKey, first_link
@@ -59,7 +62,9 @@ def beginning(layout: Layout, known: Chain | None, key: str) -> Beginning:
             if not is_broken(error):
                 raise
             last = max(segments[-1][0], known.seq if known else 0)
-            return _anew(layout, known or _older(segments), last, f"its newest segment is damaged: {error}")
+            return _anew(
+                layout, known or _last_known(layout, segments), last, f"its newest segment is damaged: {error}"
+            )
     if known is not None:
         return _after_known(layout, known, key, end)
     head = noted_head(layout)
@@ -71,7 +76,7 @@ def beginning(layout: Layout, known: Chain | None, key: str) -> Beginning:
         return Beginning(Chain.begin(layout.identity().id, max(end.last, noted)), after=after if end.last else None)
     replaced = head and head.chain == end.chain.id and head.seq == end.last and head.head != end.chain.head
     if noted > end.last or replaced:
-        return _anew(layout, end.chain, noted, LOST_END)
+        return _anew(layout, head if head and head.seq >= end.last else end.chain, noted, LOST_END)
     return Beginning(end.chain, end.key, reuse=end.empty)
 
 
@@ -113,13 +118,14 @@ def _after_known(layout: Layout, known: Chain, key: str, end: End | None) -> Beg
     return Beginning(end.chain, end.key, reuse=end.empty)
 
 
-def _older(segments: list[Any]) -> Chain | None:
+def _last_known(layout: Layout, segments: Sequence[tuple[int, Path]]) -> Chain | Checkpoint | None:
+    """What is known of the chain without its newest segment."""
+    found: list[Chain | Checkpoint | None] = [noted_head(layout)]
     for first, path in reversed(segments[:-1]):
-        try:
-            return end_of(first, path).chain
-        except sqlite3.Error:
-            continue
-    return None
+        with contextlib.suppress(sqlite3.Error):
+            found.append(end_of(first, path).chain)
+            break
+    return max((end for end in found if end), key=lambda end: end.seq, default=None)
 
 
 def _anew(layout: Layout, last: Chain | Checkpoint | None, number: int, why: str) -> Beginning:

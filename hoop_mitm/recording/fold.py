@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hoop_mitm.evidence import Checkpoint
 from hoop_mitm.recording.archive_file import ArchiveBusyError, ArchiveFile
 from hoop_mitm.recording.journal import reason
 from hoop_mitm.recording.layout import Hold, Layout, is_held
+from hoop_mitm.recording.sealing import checkpoint_row
 from hoop_mitm.recording.tables import Batch, lose_open
 from hoop_mitm.recording.unfolded import Row, Unfolded
 
@@ -193,7 +194,7 @@ class Fold:
             archive.begin()
             # As they are, also those that wait and those that cannot be read: the chain is whole at any time.
             archive.insert("records", [row.sealed.as_row() for row in new.rows if row.sealed])
-            archive.insert("checkpoints", [asdict(checkpoint) for checkpoint in new.checkpoints])
+            archive.insert("checkpoints", [checkpoint_row(checkpoint) for checkpoint in new.checkpoints])
             batch.fold_into(archive)
             if over:
                 lose_open(archive)

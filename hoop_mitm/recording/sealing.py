@@ -1,10 +1,10 @@
 """A record as it is sealed: bytes with a place in a chain, and the parts that may be taken out of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from hoop_mitm.evidence import PARTS, Chain, Part, split
+from hoop_mitm.evidence import PARTS, Chain, Checkpoint, Part, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ def seal(chain: Chain, kind: str, note: Mapping[str, Any]) -> Sealed:
     data, parts = split(kind, note)
     link = chain.next(data)
     return Sealed(chain.id, link.seq, kind, data, link.digest, link.link, parts)
+
+
+def checkpoint_row(checkpoint: Checkpoint) -> dict[str, Any]:
+    """A checkpoint's row in the archive's table ``checkpoints``."""
+    return asdict(checkpoint)
 
 
 def _text(data: bytes) -> str | None:

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from hoop_mitm.recording.archive_file import ArchiveFile
-from hoop_mitm.recording.joining import Joiner, tables_of
-from hoop_mitm.recording.unfolded import Row, Unfolded
+from hoop_mitm.recording.joining import Bodies, Joiner, tables_of
+from hoop_mitm.recording.unfolded import Row
 
 LOST = "The gateway ended before the answer came: whether BigQuery carried it out is unknown."
 BROKEN = "The gateway ended while this was streaming: this is what had been recorded by then."
@@ -44,9 +44,9 @@ def lose_open(archive: ArchiveFile) -> None:
 class Batch:
     """What some records come to. Bodies are read and understood when it is made, before the archive is opened."""
 
-    def __init__(self, unfolded: Unfolded, rows: Sequence[Row], damaged: Iterable[tuple[Path, str]] = ()) -> None:
+    def __init__(self, bodies: Bodies, rows: Sequence[Row], damaged: Iterable[tuple[Path, str]] = ()) -> None:
         self._rows = rows
-        self._joiner = Joiner(unfolded)
+        self._joiner = Joiner(bodies)
         # The last word on each flow counts, and an intent is no word once there is an outcome.
         self._flows: dict[str, Row] = {}
         for row in rows:
@@ -121,7 +121,7 @@ class Batch:
         archive.insert("sessions", [session for id_, session in sessions.items() if id_ not in known])
 
     def _fold_events(self, archive: ArchiveFile) -> None:
-        events = {row.note["id"]: _event(row) for row in self._rows if row.kind == "event"}
+        events = {row.note["id"]: event_row(row) for row in self._rows if row.kind == "event"}
         for row in self._rows:
             if row.kind == "unreadable":
                 self._damaged.append(
@@ -193,7 +193,7 @@ def _flow(row: Row, job_key: str | None) -> dict[str, Any]:
     }
 
 
-def _event(row: Row) -> dict[str, Any]:
+def event_row(row: Row) -> dict[str, Any]:
     note = row.note
     principal = note["principal"] or {}
     return {
