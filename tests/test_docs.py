@@ -35,11 +35,12 @@ def code_of(page: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_has_help_and_options_that_explain_themselves(name: str) -> None:
-    described = command(name)
+    main = command(name)
 
-    assert described.help
-    unexplained = [option.name for option in described.params if isinstance(option, click.Option) and not option.help]
-    assert unexplained == []
+    for described in (main, *(main.commands.values() if isinstance(main, click.Group) else ())):
+        assert described.help
+        options = [option for option in described.params if isinstance(option, click.Option)]
+        assert [option.name for option in options if not option.help] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +53,11 @@ def test_commands_and_options_that_a_page_shows_exist(page: Path) -> None:
     for line in code_of(page):
         for name, rest in re.findall(r"hoop-mitm ([a-z]+)([^|;#]*)", line):
             assert name in NAMES, line
-            known = {text for option in command(name).params for text in (*option.opts, *option.secondary_opts)}
+            described = command(name)
+            if isinstance(described, click.Group) and (sub := re.match(r" ([a-z]+)", rest)):
+                assert sub[1] in described.commands, line
+                described = described.commands[sub[1]]
+            known = {text for option in described.params for text in (*option.opts, *option.secondary_opts)}
             own = rest.partition(" -- ")[0]
             shown = set(re.findall(r"(?<!\S)(--[a-z-]+)", own)) - {"--help"}
             # What follows `proxy` is mitmdump's, but for our own --config.

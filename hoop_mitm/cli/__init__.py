@@ -36,6 +36,8 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Run the gateway": {
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
+        "ca": ("hoop_mitm.cli.ca:ca", "Look at, renew or remove the gateway's certificate authority."),
+        "keys": ("hoop_mitm.cli.keys:keys", "Look at and rotate the gateway's signing keys."),
         "reconcile": (
             "hoop_mitm.cli.reconcile:reconcile",
             "Compare the recording with BigQuery's own list of jobs.",

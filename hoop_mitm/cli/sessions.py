@@ -5,17 +5,20 @@ from pathlib import Path
 import click
 
 from hoop_mitm.cli.options import reading
+from hoop_mitm.cli.revoke import revoke
 
 _SHOWN = 50
 
 
-@click.command(
+@click.group(
+    invoke_without_command=True,
     epilog="""\b
 Examples:
   hoop-mitm sessions
   hoop-mitm sessions --limit 0 --db /backups/recordings
   hoop-mitm sessions --json | jq '.[] | select(.denied > 0)'
-"""
+  hoop-mitm sessions revoke @last
+""",
 )
 @click.option(
     "--limit",
@@ -26,6 +29,8 @@ Examples:
 @reading
 def sessions(db: Path, *, as_json: bool, limit: int | None) -> None:
     """List the recorded sessions, newest first."""
+    if click.get_current_context().invoked_subcommand:
+        return
     from hoop_mitm.archive import open_archive, shapes
     from hoop_mitm.cli import terminal
     from hoop_mitm.cli.render import sessions as render
@@ -47,3 +52,6 @@ def sessions(db: Path, *, as_json: bool, limit: int | None) -> None:
     if len(found) > len(shown):
         terminal.hint(f"These are the newest {len(shown)}; `hoop-mitm sessions --limit 0` lists all.")
     terminal.hint("`hoop-mitm show ID` tells what happened in one; @last is the newest.")
+
+
+sessions.add_command(revoke)

@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from uuid_utils import uuid7
 
 from hoop_mitm.errors import ConfigError, IdentityError
 from hoop_mitm.identity.clock import Clock
 from hoop_mitm.identity.identified import Identified
+from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.session import Session
 
 FILE = "revocations.json"
@@ -74,7 +76,23 @@ class Revocation:
         return self.sign_in_anew and authenticated_at is not None and authenticated_at <= self.not_before
 
 
-def of_session(session_id: str, by: str, session: Session | None = None, *, clock: Clock = time.time) -> Revocation:
+class Known(Protocol):
+    """What is known of a session, open or recorded."""
+
+    @property
+    def principal(self) -> Principal: ...
+
+    @property
+    def connection(self) -> str: ...
+
+    @property
+    def agent(self) -> str: ...
+
+    @property
+    def client_address(self) -> str: ...
+
+
+def of_session(session_id: str, by: str, session: Known | None = None, *, clock: Clock = time.time) -> Revocation:
     """Ends one session, and with ``session`` what is known of it also one that its client did not name."""
     now = clock()
     made = Revocation(str(uuid7()), now, by, session_id=session_id, not_before=now + SKEW)
@@ -232,7 +250,7 @@ class Revocations:
         self._take(changed)
 
 
-def _described(revocation: Revocation, session: Session) -> Revocation:
+def _described(revocation: Revocation, session: Known) -> Revocation:
     return replace(
         revocation,
         principal=session.principal.key,
