@@ -48,9 +48,7 @@ def whole(report: Report) -> Iterator[RenderableType]:
 def _summary(report: Report) -> Iterator[RenderableType]:
     counts = report.counts
     if report.findings:
-        kinds = [kind for kind in KINDS if any(finding.kind == kind for finding in report.findings)]
-        listed = [terminal.count(sum(f.kind == kind for f in report.findings), *_TITLES[kind]) for kind in kinds]
-        yield Text(f"The recording and BigQuery do not agree: {', '.join(listed)}.", style="bold red")
+        yield Text("The recording and BigQuery do not agree.", style="bold red")
     elif report.not_checked:
         yield Text("Nothing was found, but not everything could be looked at.", style="bold yellow")
     else:
@@ -58,6 +56,9 @@ def _summary(report: Report) -> Iterator[RenderableType]:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
+    numbers = {kind: sum(finding.kind == kind for finding in report.findings) for kind in KINDS}
+    if found := [terminal.count(number, *_TITLES[kind]) for kind, number in numbers.items() if number]:
+        grid.add_row("found", Text("\n".join(found), style="red"))
     grid.add_row("time", f"{_moment(report.since)} to {_moment(report.until)} UTC")
     places = [f"{project} in {', '.join(places) or 'no location'}" for project, places in report.asked.items()]
     grid.add_row("asked", Text(terminal.safe("; ".join(places) or "nobody")))
