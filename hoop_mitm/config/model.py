@@ -77,6 +77,17 @@ def split_host_port(value: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3])
 
 
+def _https_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        plain = url.port != 0 and url.username is None and "#" not in value
+    except ValueError:
+        plain = False
+    if not plain or url.scheme != "https" or not url.hostname or not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("write https://host[:port][/path][?query]; a secret belongs into `headers_file`")
+    return value
+
+
 def _proxy_url(value: str) -> str:
     try:
         url = urlsplit(value)
@@ -97,6 +108,7 @@ def _as_texts(value: object) -> object:
 
 IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
 HostPort = Annotated[str, AfterValidator(_host_and_port)]
+HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 Text = Annotated[str, Field(min_length=1)]
 AcceptedValues = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_as_texts)]
@@ -386,10 +398,50 @@ class Gateway(Model):
         return self
 
 
+class FileSink(Model):
+    """Each checkpoint becomes a line of a file: best on a disk that the gateway's machine cannot rewrite."""
+
+    type: Literal["file"]
+    path: Path = Field(description="lines are appended; the file is made when there is none")
+
+
+class CommandSink(Model):
+    """Each checkpoint is given to a command, as one line on its standard input. Exit status 0 means that it is kept."""
+
+    type: Literal["command"]
+    command: tuple[Text, ...] = Field(min_length=1, description="the program and its arguments, no shell")
+
+
+class HttpsSink(Model):
+    """Each checkpoint is posted as JSON. Any 2xx answer means that it is kept."""
+
+    type: Literal["https"]
+    url: HttpsUrl = Field(description="where to post")
+    headers_file: Path | None = Field(
+        default=None, description="file with further headers, `Name: value` a line, such as Authorization"
+    )
+    ca: Path | None = Field(default=None, description="PEM bundle to verify it with instead of the upstream's")
+
+
+type Sink = Annotated[FileSink | CommandSink | HttpsSink, Field(discriminator="type")]
+
+
 class Recording(Model):
     directory: Path = Field(default=Path("recordings"), description="journal and archive")
     fold_interval: Duration = Field(
         default=timedelta(seconds=1), description="how often the journal is folded into the archive"
+    )
+    checkpoint_every: int = Field(
+        default=10_000, gt=0, description="records after which the chain is signed, beside once a minute"
+    )
+    heads: tuple[Sink, ...] = Field(
+        default=(),
+        description="where the signed heads of the chain are sent as they are made: `file`, `command`, `https`",
+    )
+    journal_keep: Duration = Field(
+        default=timedelta(days=1),
+        description="how long the journal is kept after it was folded, to make the archive again from; counted while a "
+        "gateway runs",
     )
     keep: Keep = Field(
         default=Keep(),

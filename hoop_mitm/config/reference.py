@@ -17,9 +17,12 @@ from hoop_mitm.config import schema
 from hoop_mitm.config.model import (
     ApplicationDefault,
     Claims,
+    CommandSink,
     Connection,
     Federation,
+    FileSink,
     Gateway,
+    HttpsSink,
     Identity,
     Impersonation,
     Issuer,
@@ -50,6 +53,7 @@ SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     "connections[].credential": (ServiceAccountKey, ApplicationDefault, Impersonation, Federation),
     "connections[].reconcile": (Reconcile,),
     "recording": (Recording,),
+    "recording.heads[]": (FileSink, CommandSink, HttpsSink),
     "recording.keep, connections[].keep": (Keep,),
 }
 
