@@ -10,6 +10,7 @@
     ├── CredentialError     Google's credential cannot be had just now
     ├── AskingError         BigQuery cannot be asked what ran
     ├── RecordingError      the journal cannot be written: requests are refused
+    ├── HeldError           a hold, or that there is none, forbids what was asked for
     ├── ArchiveError        a recording cannot be reached, opened or understood
     │   ├── ArchiveBusy     somebody else has it open just now
     │   └── NotInArchive    it opened, but holds no such session, job or flow
@@ -100,6 +101,12 @@ class RecordingError(HoopError):
     """A record could not be made durable."""
 
     exit_code = 3
+
+
+class HeldError(HoopError):
+    """A session is on hold, so nothing of it may be deleted; or it is not, so no hold can end."""
+
+    exit_code = 1
 
 
 class ArchiveError(HoopError):
