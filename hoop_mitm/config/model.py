@@ -106,8 +106,19 @@ def _as_texts(value: object) -> object:
     return tuple(str(item).lower() if isinstance(item, bool | int) else item for item in values)
 
 
+def _host_name(value: str) -> str:
+    name = value.lower().rstrip(".")
+    if (
+        not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", name)
+        or name.rpartition(".")[2].isdecimal()
+    ):
+        raise ValueError("write a host name such as bigquery.acme.internal, without https:// and without a port")
+    return name
+
+
 IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
 HostPort = Annotated[str, AfterValidator(_host_and_port)]
+HostName = Annotated[str, AfterValidator(_host_name)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 Text = Annotated[str, Field(min_length=1)]
@@ -380,6 +391,20 @@ class Gateway(Model):
         description="hosts (`*.example.com`) tunnelled untouched although others are refused; one that is named in full "
         "may also lead to a private address",
     )
+    endpoint: HostPort | None = Field(
+        default=None,
+        description="host:port where the gateway answers as BigQuery itself, for clients that cannot use a proxy; plain "
+        "HTTP on loopback, beyond it TLS",
+    )
+    endpoint_names: tuple[HostName, ...] = Field(
+        default=(),
+        description="host names under which clients reach the endpoint; beyond loopback the CA vouches for them, unless "
+        "there is an `endpoint_certificate`",
+    )
+    endpoint_certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the endpoint's private key, certificate and chain; its names are `endpoint_names` too",
+    )
     upstream: Upstream = Field(default=Upstream(), description="how the gateway reaches Google")
     max_request_body: int = Field(default=20 * 2**20, gt=0, description="bytes; a JSON request above it is refused")
 
@@ -394,6 +419,22 @@ class Gateway(Model):
             raise ValueError(
                 f"listening on {self.listen} with `others: tunnel` would be an open proxy: "
                 "set `others: refuse` (and `tunnel_hosts`), or listen on 127.0.0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _endpoint_is_safe(self) -> "Gateway":
+        if self.endpoint is None:
+            if self.endpoint_names or self.endpoint_certificate:
+                raise ValueError("endpoint_names and endpoint_certificate say nothing without `endpoint: host:port`")
+            return self
+        if self.endpoint == self.listen:
+            raise ValueError(f"`listen` and `endpoint` are both {self.endpoint}: give the endpoint a port of its own")
+        host = split_host_port(self.endpoint)[0]
+        if not is_loopback(host) and not (self.endpoint_names or self.endpoint_certificate):
+            raise ValueError(
+                f"an endpoint on {host} carries tokens over the network, so it speaks TLS only: name it under "
+                "`endpoint_names`, or give its `endpoint_certificate`"
             )
         return self
 
@@ -428,6 +469,12 @@ type Sink = Annotated[FileSink | CommandSink | HttpsSink, Field(discriminator="t
 
 class Recording(Model):
     directory: Path = Field(default=Path("recordings"), description="journal and archive")
+    ack: Literal["before_response", "async"] = Field(
+        default="before_response",
+        description="when an answer is released: once its record is durable, or at once (`async`: a crash of the machine or "
+        "of the gateway may then lose the record of what clients got in the last moments; statements are journalled before "
+        "they are forwarded in either case)",
+    )
     fold_interval: Duration = Field(
         default=timedelta(seconds=1), description="how often the journal is folded into the archive"
     )

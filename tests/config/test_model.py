@@ -134,3 +134,29 @@ def test_what_holds_more_is_not_kept_longer(keep, problem):
     else:
         with pytest.raises(ValidationError, match=problem):
             Keep.model_validate(keep)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"endpoint": "127.0.0.1:9050"}, None),
+        ({"endpoint": "[::1]:9050", "endpoint_names": ("host.docker.internal",)}, None),
+        ({"endpoint": "0.0.0.0:9050", "endpoint_names": ("BigQuery.acme.internal.",)}, None),
+        ({"endpoint": "10.0.0.5:9050", "endpoint_certificate": "endpoint.pem"}, None),
+        ({"endpoint": "0.0.0.0:9050"}, "TLS only"),
+        ({"endpoint": "gateway.acme.internal:9050"}, "TLS only"),
+        ({"endpoint": "127.0.0.1:8080"}, "port of its own"),
+        ({"endpoint": "9050"}, "host:port"),
+        ({"endpoint_names": ("bigquery.acme.internal",)}, "without `endpoint"),
+        ({"endpoint": "127.0.0.1:9050", "endpoint_names": ("https://bigquery.acme.internal",)}, "host name"),
+        ({"endpoint": "127.0.0.1:9050", "endpoint_names": ("bigquery.acme.internal:443",)}, "host name"),
+        ({"endpoint": "127.0.0.1:9050", "endpoint_names": ("*",)}, "host name"),
+        ({"endpoint": "0.0.0.0:9050", "endpoint_names": ("10.0.0.5",)}, "host name"),
+    ],
+)
+def test_an_endpoint_beyond_loopback_speaks_tls(settings, problem):
+    if problem is None:
+        assert Gateway(**settings).endpoint == settings["endpoint"]
+    else:
+        with pytest.raises(ValidationError, match=problem):
+            Gateway(**settings)
