@@ -47,6 +47,7 @@ class Authenticator:
         self.connections = {connection.name: connection for connection in connections}
         self._oidc = OidcVerifier(settings.issuers, fetch, clock)
         self._clock = clock
+        self._keys, self._generation = keys, keys.generation
         self._revocations = revocations
         self._known: dict[bytes, tuple[float, Identified]] = {}
 
@@ -71,6 +72,9 @@ class Authenticator:
             self._revocations.check(identified)
 
     async def _known_or_verified(self, bearer: str) -> Identified:
+        if (generation := self._keys.generation) != self._generation:
+            self._generation = generation
+            self._known.clear()
         digest = hashlib.sha256(bearer.encode(errors="surrogatepass")).digest()
         known = self._known.get(digest)
         now = self._clock()

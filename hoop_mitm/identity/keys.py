@@ -60,6 +60,7 @@ class SigningKeys:
         if not keys:
             raise ValueError("a gateway needs at least one signing key")
         self._directory = directory
+        self._generation = 0
         self._seen = seen
         self._looked_at = time.monotonic()
         self._take(keys)
@@ -109,7 +110,14 @@ class SigningKeys:
         self._look()
         return tuple(self._keys.values())
 
+    @property
+    def generation(self) -> int:
+        """Another number once the keys are others: whoever remembers what they verified has to ask again."""
+        self._look()
+        return self._generation
+
     def _take(self, keys: tuple[SigningKey, ...]) -> None:
+        self._generation += 1
         self._keys = {key.kid: key for key in keys}
         self._newest = keys[-1]
 
