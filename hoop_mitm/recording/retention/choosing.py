@@ -65,7 +65,8 @@ _FLOWS = """
     SELECT
         flow_id AS id, max(session_id) AS session_id, max(connection) AS connection,
         CASE
-            WHEN flow_id IN (SELECT id FROM old.main.flows WHERE state = 'open' AND error IS NULL) OR bool_or(
+            WHEN bool_or(item.chain IS NOT NULL AND starts_with(item.chain, $journal) AND item.seq >= $first)
+                OR flow_id IN (SELECT id FROM old.main.flows WHERE state = 'open' AND error IS NULL) OR bool_or(
                 EXISTS (FROM old.main.journals WHERE starts_with(item.chain, journals.id) AND item.seq IN (SELECT unnest(held)))
             )
             THEN 'infinity'::TIMESTAMPTZ
@@ -83,6 +84,9 @@ _AS_THE_FLOW = """
 _AS_THE_SESSION = """
     UPDATE item SET connection = sessions.connection
     FROM old.main.sessions WHERE sessions.id = item.session_id AND item.connection IS NULL
+"""
+_TOO_NEW = """
+    UPDATE item SET ended = 'infinity' WHERE chain IS NOT NULL AND starts_with(chain, $journal) AND seq >= $first
 """
 _UNREADABLE = """
     UPDATE item SET ended = (
@@ -192,9 +196,21 @@ class Range:
     last: int
 
 
-def choose_by_age(source: Source, cutoffs: Cutoffs, held: Sequence[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Records of ``journal`` from the number ``first`` on lie in the segment that is still written to: they wait."""
+
+    journal: str
+    first: int
+
+
+#: Everything may go.
+NO_HORIZON = Horizon("", 2**62)
+
+
+def choose_by_age(source: Source, cutoffs: Cutoffs, held: Sequence[str], horizon: Horizon = NO_HORIZON) -> None:
     """Decide about everything by its age. ``held`` are ids of sessions of which nothing goes."""
-    list_items(source)
+    list_items(source, horizon)
     source.execute(_CUTOFFS)
     source.execute("INSERT INTO cutoff VALUES (NULL, ?, ?, ?)", _values(cutoffs.other))
     for name, cutoff in cutoffs.by_connection.items():
@@ -219,9 +235,14 @@ def _values(cutoff: Cutoff) -> list[object]:
     return [cutoff.bodies, cutoff.statements, cutoff.metadata]
 
 
-def list_items(source: Source) -> None:
-    for statement in (_NOTED, _ITEMS, "DROP TABLE noted", _FLOWS, _AS_THE_FLOW, _AS_THE_SESSION, _UNREADABLE):
+def list_items(source: Source, horizon: Horizon) -> None:
+    beyond = {"journal": horizon.journal, "first": horizon.first}
+    for statement in (_NOTED, _ITEMS, "DROP TABLE noted"):
         source.execute(statement)
+    source.execute(_FLOWS, beyond)
+    for statement in (_AS_THE_FLOW, _AS_THE_SESSION, _UNREADABLE):
+        source.execute(statement)
+    source.execute(_TOO_NEW, beyond)
     for statement in (_SESSIONS, _WITH_THE_SESSION, _OWN):
         source.execute(statement)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hoop_mitm.recording.retention.choosing import list_held, list_items, list_parts
+from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon, list_held, list_items, list_parts
 from hoop_mitm.recording.retention.source import Source
 
 # One person may have several e-mails, and one e-mail several subjects: at another issuer, or since somebody else has it.
@@ -25,8 +25,8 @@ _EMAILS = """
     WHERE email IS NOT NULL AND email <> ''
 """
 _SESSIONS = """
-    CREATE TABLE gone_session AS
-    SELECT DISTINCT id, NULL::VARCHAR AS share FROM old.main.sessions SEMI JOIN person USING (issuer, subject)
+    CREATE TABLE their_session AS
+    SELECT DISTINCT id FROM old.main.sessions SEMI JOIN person USING (issuer, subject)
 """
 _EVENTS = """
     CREATE TABLE told AS
@@ -44,30 +44,38 @@ _NAMING = """
 _GOING = """
     CREATE TABLE going AS
     SELECT
-        item.*, NULL::VARCHAR AS share, false AS held, false AS words, false AS bodies,
-        coalesce(item.session_id IN (SELECT id FROM gone_session), false)
-            OR coalesce(item.row_id IN (SELECT id FROM told WHERE chain IS NULL), false)
-            OR (item.chain IS NOT NULL AND (
-                (item.chain, item.seq) IN (SELECT (chain, seq) FROM told WHERE chain IS NOT NULL)
-                OR (item.session_id IS NULL AND (item.chain, item.seq) IN (SELECT (chain, seq) FROM naming))
-            )) AS record
-    FROM item
+        item.* EXCLUDE (theirs), NULL::VARCHAR AS share, false AS held, false AS words, false AS bodies,
+        theirs AND coalesce(isfinite(item.ended), true) AS record, theirs
+    FROM (
+        SELECT *,
+            coalesce(session_id IN (SELECT id FROM their_session), false)
+            OR coalesce(row_id IN (SELECT id FROM told WHERE chain IS NULL), false)
+            OR (chain IS NOT NULL AND (
+                (chain, seq) IN (SELECT (chain, seq) FROM told WHERE chain IS NOT NULL)
+                OR (session_id IS NULL AND (chain, seq) IN (SELECT (chain, seq) FROM naming))
+            )) AS theirs
+        FROM item
+    ) AS item
+"""
+_GONE_SESSIONS = """
+    CREATE TABLE gone_session AS
+    SELECT id, NULL::VARCHAR AS share FROM their_session
+    WHERE id NOT IN (SELECT session_id FROM going WHERE NOT record AND session_id IS NOT NULL AND kind <> 'event')
 """
 _COUNTS = """
     SELECT
-        (SELECT count(*) FROM gone_session),
-        count(DISTINCT flow_id) FILTER (kind = 'flow'), count(*) FILTER (kind = 'event'),
-        min(ended) FILTER (isfinite(ended)), max(ended) FILTER (isfinite(ended)),
-        count(*) FILTER (NOT isfinite(ended))
-    FROM going WHERE record
+        (SELECT count(*) FROM their_session),
+        count(DISTINCT flow_id) FILTER (kind = 'flow' AND record), count(*) FILTER (kind = 'event' AND record),
+        count(DISTINCT coalesce(flow_id, chain || '/' || seq)) FILTER (NOT record)
+    FROM going WHERE theirs
 """
-_JOBS = "SELECT count(*) FROM old.main.jobs WHERE session_id IN (SELECT id FROM gone_session)"
+_JOBS = "SELECT count(*) FROM old.main.jobs WHERE session_id IN (SELECT id FROM their_session)"
 _BODIES = "SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM gone_body"
-_HELD = "SELECT session_id FROM held WHERE session_id IN (SELECT id FROM gone_session) ORDER BY 1"
+_HELD = "SELECT session_id FROM held WHERE session_id IN (SELECT id FROM their_session) ORDER BY 1"
 _OTHERS = """
     SELECT count(DISTINCT coalesce(item.flow_id, item.chain || '/' || item.seq))
     FROM item JOIN naming USING (chain, seq)
-    WHERE (chain, seq) NOT IN (SELECT (chain, seq) FROM going WHERE record AND chain IS NOT NULL)
+    WHERE (chain, seq) NOT IN (SELECT (chain, seq) FROM going WHERE theirs AND chain IS NOT NULL)
 """
 _OWN_WORK = """
     SELECT count(*) FROM old.main.records SEMI JOIN naming USING (chain, seq)
@@ -83,7 +91,7 @@ class Traces:
         keys: their principals, as ownership is bound to them (:attr:`Principal.key`).
         names: e-mails, as the recording has them, and what they were asked for by.
         held: ids of their sessions that are on hold.
-        under_way: exchanges of theirs that have no outcome yet.
+        under_way: exchanges and sessions of theirs that go on, or did a moment ago. They stay for now.
         elsewhere: exchanges and events of other people, or of the archive's own work, that name them. They stay.
     """
 
@@ -104,9 +112,9 @@ class Traces:
         return not (self.sessions or self.flows or self.events)
 
 
-def choose_person(source: Source, who: str, held: Sequence[str]) -> Traces:
+def choose_person(source: Source, who: str, held: Sequence[str], horizon: Horizon = NO_HORIZON) -> Traces:
     """Decide that all that is recorded of ``who`` goes: an e-mail, in whatever case, or ``ISSUER#SUBJECT``."""
-    list_items(source)
+    list_items(source, horizon)
     list_held(source, held)
     source.execute(_NAMED, {"who": who})
     known = [email for (email,) in source.rows(_EMAILS)]
@@ -116,8 +124,9 @@ def choose_person(source: Source, who: str, held: Sequence[str]) -> Traces:
     source.execute(_EVENTS, {"emails": emails, "pattern": pattern})
     source.execute(_NAMING, {"pattern": pattern})
     source.execute(_GOING)
+    source.execute(_GONE_SESSIONS)
     list_parts(source)
-    ((sessions, flows, events, _, _, under_way),) = source.rows(_COUNTS)
+    ((sessions, flows, events, under_way),) = source.rows(_COUNTS)
     ((bodies, size),) = source.rows(_BODIES)
     return Traces(
         keys=tuple(f"{issuer}#{subject}" for issuer, subject in source.rows("FROM person ORDER BY ALL")),

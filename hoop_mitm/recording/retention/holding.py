@@ -1,0 +1,105 @@
+"""Legal holds: of a session that is on hold nothing is deleted. Placing and releasing are events of the archive's own chain."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+from hoop_mitm.errors import HeldError, NotInArchive
+from hoop_mitm.evidence import Checkpoint, RecordingKey
+from hoop_mitm.recording.archive_file import ArchiveFile
+from hoop_mitm.recording.keeping import Keeper
+from hoop_mitm.recording.layout import Layout
+from hoop_mitm.recording.retention.maintaining import PATIENCE, maintained
+from hoop_mitm.recording.retention.places import spill
+from hoop_mitm.recording.retention.source import Source
+
+PLACED, RELEASED = "hold.placed", "hold.released"
+
+_LAST_WORDS = f"""
+    SELECT session_id, type, details, occurred_at
+    FROM {{place}}events
+    WHERE type IN ('{PLACED}', '{RELEASED}') AND session_id IS NOT NULL
+    QUALIFY row_number() OVER (PARTITION BY session_id ORDER BY occurred_at DESC, seq DESC) = 1
+    ORDER BY occurred_at, session_id
+"""  # noqa: S608 - words of ours
+_SESSION = "SELECT id FROM sessions WHERE id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSession:
+    """A session that is on hold: why, since when, and who said so (a user of the machine)."""
+
+    session_id: str
+    reason: str
+    since: datetime
+    by: str
+
+
+def place_hold(layout: Layout, key: RecordingKey, session_id: str, reason: str, by: str) -> Checkpoint | None:
+    """Put a session on hold; ``None`` when it is already. It may still be going on.
+
+    Raises:
+        NotInArchive: there is no such session.
+        RecordingError: the archive cannot be written.
+    """
+    with maintained(layout), ArchiveFile(layout.archive, wait=PATIENCE) as archive:
+        if not archive.rows(_SESSION, [session_id]):
+            raise NotInArchive(f"No session has the id {session_id}.")
+        if _is_held(archive, session_id):
+            return None
+        message = "Nothing of this session is deleted any more."
+        return _say(archive, key, PLACED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
+
+
+def release_hold(layout: Layout, key: RecordingKey, session_id: str, reason: str, by: str) -> Checkpoint:
+    """End a session's hold.
+
+    Raises:
+        HeldError: it is not on hold.
+        RecordingError: the archive cannot be written.
+    """
+    with maintained(layout), ArchiveFile(layout.archive, wait=PATIENCE) as archive:
+        if not _is_held(archive, session_id):
+            raise HeldError(
+                f"The session {session_id} is not on hold; `hoop-mitm retention holds` lists those that are."
+            )
+        message = "The hold of this session has ended."
+        return _say(archive, key, RELEASED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
+
+
+def holds(layout: Layout) -> tuple[HeldSession, ...]:
+    """The sessions that are on hold, the longest first.
+
+    Raises:
+        RecordingError: the archive cannot be read.
+    """
+    with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
+        return held_sessions(source)
+
+
+def held_sessions(source: Source) -> tuple[HeldSession, ...]:
+    return tuple(
+        _held_session(session_id, details, since)
+        for session_id, type_, details, since in source.rows(_LAST_WORDS.format(place="old.main."))
+        if type_ == PLACED
+    )
+
+
+def _held_session(session_id: str, details: str, since: datetime) -> HeldSession:
+    said = orjson.loads(details)
+    return HeldSession(session_id, str(said.get("reason", "")), since, str(said.get("by", "")))
+
+
+def _is_held(archive: ArchiveFile, session_id: str) -> bool:
+    rows = archive.rows(_LAST_WORDS.format(place=""))
+    return any(row["session_id"] == session_id and row["type"] == PLACED for row in rows)
+
+
+def _say(archive: ArchiveFile, key: RecordingKey, what: str, message: str, hold: HeldSession) -> Checkpoint:
+    archive.begin()
+    keeper = Keeper(archive, key)
+    keeper.event(what, message, {"reason": hold.reason, "by": hold.by}, session_id=hold.session_id)
+    checkpoint = keeper.sign()
+    archive.commit()
+    return checkpoint

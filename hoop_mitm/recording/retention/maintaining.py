@@ -1,0 +1,107 @@
+"""Nobody folds into the archive while it is maintained; and everything that was recorded before is in it."""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+
+from hoop_mitm.errors import RecordingError
+from hoop_mitm.recording.archive_file import ArchiveFile
+from hoop_mitm.recording.fold import fold_once
+from hoop_mitm.recording.journal import reason
+from hoop_mitm.recording.layout import Hold, Layout
+from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon
+from hoop_mitm.recording.retention.places import remove_leftovers
+from hoop_mitm.recording.segment import end_of, make
+
+#: How long is waited for a gateway, a fold or a reader, in seconds.
+PATIENCE = 60.0
+_PAUSE = 0.1
+
+
+@contextlib.contextmanager
+def maintained(layout: Layout, *, wait: float = PATIENCE) -> Iterator[None]:
+    """Have the archive to oneself, but for readers. What somebody who was killed at this has left is removed.
+
+    Raises:
+        RecordingError: somebody else maintains it, or folds, all the time.
+    """
+    hold = Hold(layout.maintenance_lock)
+    try:
+        taken = hold.take(wait=wait)
+    except OSError as error:
+        raise RecordingError(f"{layout.maintenance_lock} cannot be written ({reason(error)}).") from error
+    if not taken:
+        raise RecordingError(
+            f"{layout.archive} is being worked on by another program (process {hold.holder() or 'unknown'}). "
+            "Try again when that is over."
+        )
+    try:
+        remove_leftovers(layout)
+        _settle(layout, wait)
+        yield
+    finally:
+        hold.release()
+
+
+def bring_up_to_date(layout: Layout, progress: Callable[[str], None], *, wait: float = PATIENCE) -> Horizon:
+    """Have everything folded that was recorded up to now, and the journal go on in a new segment.
+
+    Raises:
+        RecordingError: it cannot be had within ``wait`` seconds: a reader has the archive, say.
+    """
+    if not layout.journal.is_dir() or not layout.segments():
+        return NO_HORIZON
+    give_up = time.monotonic() + wait
+    progress("Waiting for the journal")
+    first = _new_segment(layout, give_up)
+    while _is_behind(layout, first):
+        fold_once(layout.directory, wait=1.0)
+        if time.monotonic() > give_up:
+            raise RecordingError(
+                f"Not all of {layout.journal} is folded after {wait:g} s: is {layout.archive.name} open in another program? "
+                "Close it, and try again. Nothing was changed."
+            )
+        time.sleep(_PAUSE)
+    return Horizon(layout.identity().id, first)
+
+
+def _new_segment(layout: Layout, give_up: float) -> int:
+    """Have the newest segment be an empty one, and give the number of its first record."""
+    before = layout.segments()[-1]
+    hold = Hold(layout.lock)
+    while not hold.take():
+        # A gateway records here: it is asked for one.
+        layout.rotate.touch(mode=0o600)
+        if (newest := layout.segments()[-1][0]) > before[0]:
+            return newest
+        if time.monotonic() > give_up:
+            layout.rotate.unlink(missing_ok=True)
+            raise RecordingError(f"The gateway that records into {layout.directory} does not begin a new segment.")
+        time.sleep(_PAUSE)
+    try:
+        layout.rotate.unlink(missing_ok=True)
+        first, path = layout.segments()[-1]
+        end = end_of(first, path)
+        if end.empty or end.chain is None:
+            return first
+        make(layout.segment(end.last + 1), end.chain, end.key)
+        return end.last + 1
+    except (OSError, sqlite3.Error) as error:
+        raise RecordingError(f"The journal in {layout.journal} cannot be gone on with ({reason(error)}).") from error
+    finally:
+        hold.release()
+
+
+def _is_behind(layout: Layout, first: int) -> bool:
+    if not layout.archive.exists():
+        return True
+    # A hint, but nobody else writes it; the archive itself is asked again when it is open.
+    folded_to, held = layout.folded_to()
+    return folded_to < first - 1 or held > 0
+
+
+def _settle(layout: Layout, wait: float) -> None:
+    """Have in the file what DuckDB left beside it when its last writer was killed."""
+    if layout.archive.with_name(f"{layout.archive.name}.wal").exists():
+        ArchiveFile(layout.archive, wait=wait).close()

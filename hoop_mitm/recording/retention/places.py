@@ -1,0 +1,124 @@
+"""Where recorded values lie beside the archive: in the journal's segments, in its list of owners, in the fold's log, and in
+copies that somebody, or a migration, or a crash, has left."""
+
+import contextlib
+import itertools
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hoop_mitm.recording.layout import Layout
+from hoop_mitm.recording.retention.choosing import Range
+from hoop_mitm.recording.segment import connect
+from hoop_mitm.recording.unfolded import Unfolded
+
+_FORGET = "DELETE FROM owners WHERE principal IN (SELECT value FROM json_each(?))"
+_HAS_A_CHAIN = "SELECT 1 FROM sqlite_schema WHERE name = 'chain'"
+#: What begins so is a copy of the archive, or a part of one.
+_COPIES = ("hoop.duckdb.",)
+#: DuckDB's own, while somebody has the archive open.
+_DUCKDBS = ("hoop.duckdb.wal", "hoop.duckdb.tmp")
+_LIVELY = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class OldCopy:
+    """A file that may hold what was deleted, and that is its owner's to remove; ``size`` in bytes."""
+
+    path: Path
+    size: int
+
+
+def fresh(layout: Layout) -> Path:
+    """Where the archive's successor is made."""
+    return layout.directory / "hoop.duckdb.fresh"
+
+
+def spill(layout: Layout) -> Path:
+    """Where DuckDB puts what does not fit into memory meanwhile."""
+    return layout.directory / "hoop.duckdb.fresh.tmp"
+
+
+def remove_leftovers(layout: Layout) -> None:
+    """Remove what was being made when it was killed. For whoever has :attr:`Layout.maintenance_lock` alone."""
+    for path in (fresh(layout), fresh(layout).with_name(f"{fresh(layout).name}.wal")):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(spill(layout), ignore_errors=True)
+
+
+def drop_segments(layout: Layout, taken: Sequence[Range], folded_to: int, held: Iterable[int], *, old: bool) -> int:
+    """Remove the segments that hold something of ``taken``; how many. All of it is folded, or they stay.
+
+    ``old`` asks for those, too, that were written before there were chains.
+    """
+    journal = layout.identity().id
+    own = [each for each in taken if each.chain == journal or each.chain.startswith(f"{journal}.")]
+    segments = layout.segments()
+    dropped = 0
+    with contextlib.closing(Unfolded(layout)) as unfolded:
+        for (first, path), (beyond, after) in itertools.pairwise(segments):
+            if any(each.first < beyond and each.last >= first for each in own) or (old and not _has_a_chain(path)):
+                unfolded.trim([(first, path), (beyond, after)], folded_to, held)
+                dropped += not path.exists()
+    return dropped
+
+
+def forget_owners(layout: Layout, principals: Sequence[str]) -> None:
+    """Forget what belongs to ``principals``: nobody gets at it any more. Raises ``sqlite3.Error``."""
+    if not layout.owners.exists() or not principals:
+        return
+    with contextlib.closing(sqlite3.connect(layout.owners, isolation_level=None, timeout=10)) as connection:
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(_FORGET, [json.dumps(list(principals))])
+        connection.execute("VACUUM")
+
+
+def empty_fold_log(layout: Layout) -> None:
+    """What could not be folded may be quoted there. The fold appends to it, and goes on at its beginning."""
+    with contextlib.suppress(OSError):
+        layout.fold_log.open("r+b").truncate()
+
+
+def old_copies(layout: Layout) -> tuple[OldCopy, ...]:
+    """Copies of the archive, and damaged segments, in the recordings directory."""
+    found = [
+        path
+        for path in layout.directory.iterdir()
+        if path.name.startswith(_COPIES) and not (path.name.startswith(_DUCKDBS) and _is_lively(path))
+    ]
+    found += layout.journal.glob("*.damaged*")
+    return tuple(OldCopy(path, _size(path)) for path in sorted(found))
+
+
+def remove_copies(copies: Iterable[OldCopy]) -> None:
+    for copy in copies:
+        if copy.path.is_dir():
+            shutil.rmtree(copy.path)
+        else:
+            copy.path.unlink(missing_ok=True)
+
+
+def _is_lively(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < _LIVELY
+    except FileNotFoundError:
+        return True
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    return path.stat().st_size
+
+
+def _has_a_chain(path: Path) -> bool:
+    try:
+        with contextlib.closing(connect(path)) as connection:
+            return connection.execute(_HAS_A_CHAIN).fetchone() is not None
+    except sqlite3.Error:
+        return False
