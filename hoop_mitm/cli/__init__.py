@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Use BigQuery through the gateway": {
         "run": ("hoop_mitm.cli.run:run", "Run a command whose requests to BigQuery go through the gateway."),
         "env": ("hoop_mitm.cli.env:env", "Print the variables with which BigQuery is asked through the gateway."),
+        "setup": ("hoop_mitm.cli.setup:setup", "Tell an editor's programs to ask BigQuery through the gateway."),
     },
     "Run the gateway": {
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),

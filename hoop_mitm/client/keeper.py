@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
+
+import psutil
 
 from hoop_mitm.client.bundle import combined_bundle
 from hoop_mitm.client.outfit import authority_of
@@ -23,7 +25,9 @@ from hoop_mitm.login import ClientProfile
 LINGER = 1800.0
 """Seconds that a gateway which we started stays when nobody uses it: as long as a session may be idle."""
 
+_STANDBY = "hoop_mitm.client.standby"
 _START_SECONDS = 60
+_STOP_SECONDS = 40
 _LOG_LINES_SHOWN = 8
 # Lower case first, as most programs read them.
 _PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -91,6 +95,35 @@ class Keeper:
             progress("Starting the gateway")
             self._start()
 
+    def retire(self) -> None:
+        """End a gateway that was started here in the background, so that another way of running it can take over."""
+        pid = self._pid()
+        if pid is None:
+            return
+        process = psutil.Process(pid)
+        process.terminate()
+        process.wait(_STOP_SECONDS)
+
+    def await_it(self, log: str) -> None:
+        """Return when the gateway listens that somebody else has started; ``log`` says where its log is.
+
+        Raises:
+            NoGateway: it does not within a minute.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._listens():
+            if time.monotonic() > deadline:
+                raise NoGateway(f"The gateway does not answer at {self._url}. Its log: {log}")
+            time.sleep(0.1)
+
+    def _pid(self) -> int | None:
+        """The process of the gateway that was started here, while it lives."""
+        with suppress(OSError, ValueError, psutil.Error):
+            pid = int((self._directory / "pid").read_text())
+            if _STANDBY in psutil.Process(pid).cmdline():
+                return pid
+        return None
+
     def unchained(self) -> str | None:
         """Why the environment's own proxy is not on the gateway's way out, in words; ``None`` when all is well.
 
@@ -147,7 +180,7 @@ class Keeper:
                 file=self._profile.gateway.config,
             )
         file, users = self._configuration(config), self._directory / "users"
-        program = [sys.executable, "-I", "-m", "hoop_mitm.client.standby"]
+        program = [sys.executable, "-I", "-m", _STANDBY]
         with self.log.open("ab") as log:
             self.log.chmod(0o600)
             process = subprocess.Popen(  # noqa: S603 - our own command
@@ -160,6 +193,7 @@ class Keeper:
                 # It outlives us: Ctrl-C at our terminal is not for it, and others may use it by then.
                 start_new_session=True,
             )
+        (self._directory / "pid").write_text(str(process.pid))
         self.started = True
         deadline = time.monotonic() + _START_SECONDS
         while not self._listens():

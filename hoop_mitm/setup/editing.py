@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from hoop_mitm.setup.jsonc import Member, Node, after_space, at_path, comments_behind, doubled, parse, value_of
 
-type Path = tuple[str, ...]
+type Names = tuple[str, ...]
 
 _ABSENT = object()
 
@@ -35,13 +35,13 @@ class Change:
     """
 
     kind: Literal["added", "replaced"]
-    path: Path
+    path: Names
     values: Mapping[str, Any]
     pieces: Sequence[str]
     before: str = ""
 
 
-def set_members(text: str, path: Path, values: Mapping[str, Any]) -> tuple[str, list[Change]]:
+def set_members(text: str, path: Names, values: Mapping[str, Any]) -> tuple[str, list[Change]]:
     """``text`` with ``values`` as members of the object at ``path``, which is made where there is none.
 
     Raises:
@@ -72,21 +72,21 @@ def set_members(text: str, path: Path, values: Mapping[str, Any]) -> tuple[str, 
         holder = _object(text, path)
     missing = {key: value for key, value in values.items() if holder.member(key) is None}
     if missing:
-        inserts = _inserts(text, holder, path, missing)
+        inserts = _inserts(text, holder, missing)
         changes.append(Change("added", path, missing, [piece for _, piece in inserts]))
         for at, piece in reversed(inserts):
             text = text[:at] + piece + text[at:]
     return text, changes
 
 
-def taken_back(text: str, changes: Sequence[Change]) -> tuple[str, list[Path]]:
+def taken_back(text: str, changes: Sequence[Change]) -> tuple[str, list[Names]]:
     """``text`` without ``changes`` (the last first), and the paths of what was left, since somebody changed it after us.
 
     Raises:
         JsoncError: the text is not JSON with comments.
         EditError: it cannot be done safely.
     """
-    left: list[Path] = []
+    left: list[Names] = []
     for change in reversed(changes):
         if change.kind == "replaced":
             node = at_path(parse(text), change.path)
@@ -99,13 +99,13 @@ def taken_back(text: str, changes: Sequence[Change]) -> tuple[str, list[Path]]:
     return text, left
 
 
-def _object(text: str, path: Path) -> Node:
+def _object(text: str, path: Names) -> Node:
     node = at_path(parse(text), path)
     assert node
     return node
 
 
-def _inserts(text: str, holder: Node, path: Path, members: Mapping[str, Any]) -> list[tuple[int, str]]:
+def _inserts(text: str, holder: Node, members: Mapping[str, Any]) -> list[tuple[int, str]]:
     """Where to put which pieces so that ``members`` become the last ones of ``holder``."""
     newline = "\r\n" if "\r\n" in text else "\n"
     base = _indentation(text, holder.start)
@@ -164,7 +164,7 @@ def _step(text: str) -> str:
     return found[1] if found else "  "
 
 
-def _without(text: str, change: Change, left: list[Path]) -> str:
+def _without(text: str, change: Change, left: list[Names]) -> str:
     root = parse(text)
     holder = at_path(root, change.path)
     if holder is None or holder.kind != "object":
@@ -179,10 +179,10 @@ def _without(text: str, change: Change, left: list[Path]) -> str:
     raise EditError("it was edited in a way that hoop-mitm cannot tell its own lines from others")
 
 
-def _still_ours(there: Mapping[str, Any], put: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], list[Path]]:
+def _still_ours(there: Mapping[str, Any], put: Mapping[str, Any], path: Names) -> tuple[dict[str, Any], list[Names]]:
     """Of what was put, what is there as it was put; and the paths of what somebody has changed since."""
     ours: dict[str, Any] = {}
-    kept: list[Path] = []
+    kept: list[Names] = []
     for key, value in put.items():
         now = there.get(key, _ABSENT)
         if now == value:
@@ -197,7 +197,7 @@ def _still_ours(there: Mapping[str, Any], put: Mapping[str, Any], path: Path) ->
     return ours, kept
 
 
-def _less(whole: Any, path: Path, ours: Mapping[str, Any]) -> Any:
+def _less(whole: Any, path: Names, ours: Mapping[str, Any]) -> Any:
     """The value without ``ours`` in the object at ``path``; of objects that we made and others filled, only our part."""
     if path:
         return {key: _less(each, path[1:], ours) if key == path[0] else each for key, each in whole.items()}

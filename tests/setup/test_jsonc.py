@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from hoop_mitm.setup.jsonc import JsoncError, at_path, parse, value_of
 
-plain = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**9), 10**9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 values = st.recursive(
     plain, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
 )
@@ -25,7 +31,10 @@ def test_all_json_means_what_pythons_own_reader_says(value: object, indent: int 
     [
         ("// first\n{} // last", {}),
         ("\ufeff{}", {}),
-        ("{\r\n  // a comment with \"quotes\" and { braces\r\n  \"a\": 1, /* and\r\n another */ \"b\": [1, 2,],\r\n}\r\n", {"a": 1, "b": [1, 2]}),
+        (
+            '{\r\n  // a comment with "quotes" and { braces\r\n  "a": 1, /* and\r\n another */ "b": [1, 2,],\r\n}\r\n',
+            {"a": 1, "b": [1, 2]},
+        ),
         ('{"a": "// no comment /* either */"}', {"a": "// no comment /* either */"}),
         ('{"a" /* x */ : /* y */ 1}', {"a": 1}),
         ('{"a": 1, "a": 2}', {"a": 2}),

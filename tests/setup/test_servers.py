@@ -51,7 +51,9 @@ def test_others_are_not(words: list[str]) -> None:
     assert not server(*words).asks_bigquery
 
 
-@pytest.mark.parametrize(("name", "expected"), [("bigquery", True), ("BigQuery prod", True), ("my-bq", True), ("bquick", False)])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("bigquery", True), ("BigQuery prod", True), ("my-bq", True), ("bquick", False)]
+)
 def test_its_name_tells_too(name: str, expected: bool) -> None:
     assert server("python", "server.py", name=name).asks_bigquery is expected
 
