@@ -55,7 +55,7 @@ def watch(
             trouble.lasts(f"{path} is held by another program; what is new is shown when it lets go.")
             continue
         except ArchiveError:
-            if path.exists():
+            if follower is None or path.exists():
                 raise
             trouble.lasts(f"{path} is gone; waiting for the gateway to make it anew.")
             time.sleep(_POLL)
