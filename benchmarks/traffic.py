@@ -17,6 +17,7 @@ import orjson
 from hoop_mitm.bigquery import doors, refusals
 from hoop_mitm.bigquery.operation import Operation, TableRef
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.program import Process, Program
 from hoop_mitm.identity.session import Session
 from hoop_mitm.policy.verdict import Verdict
 from hoop_mitm.recording import EventRecord, FlowRecord, Level, Message, Record
@@ -37,6 +38,7 @@ _EXPIRED = Verdict("deny", "identity.expired", "The token has expired: sign in a
 _JSON = ("content-type", "application/json; charset=UTF-8")
 _BETWEEN_JOBS = 40.0
 _PAGES = 0.75
+_LOCAL = 0.5
 
 _DATASETS = (
     "shop",
@@ -183,6 +185,10 @@ class _Run:
             "machine" if machine else "user",
         )
         self._agent = chance.choices([*_AGENTS], (6, 2, 2))[0]
+        names = ("Cursor", "zsh", self._agent) if chance.random() < _LOCAL else ()
+        self._program = (
+            Program(tuple(Process(1000 + place, name) for place, name in enumerate(names))) if names else None
+        )
         self.session = Session(
             _uuid7(start, chance),
             f"{_WORDS[person % 12]}-{self._agent}-{number % 97}",
@@ -191,6 +197,7 @@ class _Run:
             self._agent,
             f"10.0.{person}.{number % 250}",
             start,
+            self._program,
         )
 
     def play(self, jobs: int, flows: int, *, rare: bool) -> Iterator[_Timed]:
@@ -348,6 +355,7 @@ class _Run:
             status=403 if denied else 200,
             level=self._level,
             http_version="HTTP/1.1",
+            program=str(self._program) if self._program else None,
         )
         if operation is not None and operation.statement is not None and not denied:
             yield start, replace(flow, state="open", response=Message(), status=None)

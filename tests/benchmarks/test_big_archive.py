@@ -1,5 +1,6 @@
 """The made-up archive is one that every reading command works on."""
 
+import itertools
 import json
 
 import duckdb
@@ -83,7 +84,7 @@ def test_records_come_in_the_order_of_time_and_sessions_run_side_by_side():
     written = [flow.ended_at or flow.started_at for flow in flows]
     owners = [flow.session.id for flow in flows if flow.session]
     assert written == sorted(written)
-    assert sum(one != other for one, other in zip(owners, owners[1:], strict=False)) > len(set(owners))
+    assert sum(one != other for one, other in itertools.pairwise(owners)) > len(set(owners))
 
 
 @pytest.mark.parametrize(("flows", "jobs", "sessions"), [(10, 6, 1), (10, 2, 3), (10, 2, 0)])
