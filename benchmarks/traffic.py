@@ -137,9 +137,8 @@ def records(plan: Plan) -> Iterator[Record]:
     for number, (start, own_jobs, own_flows) in enumerate(zip(starts, jobs, flows, strict=True)):
         while running and running[0][0] <= start:
             yield _next(running)
-        own = _Run(random.Random(chance.getrandbits(64)), start, number).play(
-            own_jobs, own_flows, rare=number == middle
-        )
+        run = _Run(random.Random(chance.getrandbits(64)), start, number, rare=number == middle)
+        own = run.play(own_jobs, own_flows)
         heapq.heappush(running, (*_first(own, number), own))
     while running:
         yield _next(running)
@@ -170,11 +169,14 @@ def _shares(whole: int, weights: list[int] | list[float]) -> list[int]:
 class _Run:
     """One session. Each thing that it does takes the clock on."""
 
-    def __init__(self, chance: random.Random, start: datetime, number: int) -> None:
+    def __init__(self, chance: random.Random, start: datetime, number: int, *, rare: bool) -> None:
         self._chance = chance
         self._clock = start
         self._number = number
-        self._connection, self._project, self._level = chance.choices(_CONNECTIONS, (6, 3, 1))[0]
+        self._rare = rare
+        # What is looked for in rows must be where rows are recorded.
+        weights = (1, 0, 0) if rare else (6, 3, 1)
+        self._connection, self._project, self._level = chance.choices(_CONNECTIONS, weights)[0]
         person = int(chance.paretovariate(1.2)) % 60
         machine = person % 20 == 19
         self._principal = Principal(
@@ -200,8 +202,8 @@ class _Run:
             self._program,
         )
 
-    def play(self, jobs: int, flows: int, *, rare: bool) -> Iterator[_Timed]:
-        """So many jobs in so many flows. ``rare``: its statements hold the rare word, its rows the rare value, once."""
+    def play(self, jobs: int, flows: int) -> Iterator[_Timed]:
+        """So many jobs in so many flows; in a rare session one holds the rare word, and its rows the rare value."""
         yield self._clock, self.session
         left = flows
         for number in range(jobs):
@@ -210,7 +212,7 @@ class _Run:
             # What the jobs after this one need at least is kept for them.
             most = left - 2 * (jobs - number - 1)
             wanted = most if last else min(most, 1 + int(self._chance.expovariate(jobs / max(flows, 1))))
-            for at, record in self._job(number, max(wanted, 1), rare=rare and number == jobs // 2):
+            for at, record in self._job(number, max(wanted, 1), rare=self._rare and number == jobs // 2):
                 left -= isinstance(record, FlowRecord) and record.state != "open"
                 yield at, record
         assert left == 0, left

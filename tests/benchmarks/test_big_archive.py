@@ -58,7 +58,7 @@ def test_the_rare_word_and_the_rare_value_stand_in_one_job_of_the_middle_session
         ["show", "@last", "--job", "1"],
         ["replay", "@last~4", "--instant"],
         ["search", "--verdict", "deny"],
-        ["search", "the token has expired"],
+        ["search", "--type", "tables.get"],
         ["export", "@last", "--format", "har"],
         ["export", "@last", "--format", "ocsf"],
         ["export", "@last", "--format", "html"],
