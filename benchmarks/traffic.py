@@ -212,7 +212,8 @@ class _Run:
             # What the jobs after this one need at least is kept for them.
             most = left - 2 * (jobs - number - 1)
             wanted = most if last else min(most, 1 + int(self._chance.expovariate(jobs / max(flows, 1))))
-            for at, record in self._job(number, max(wanted, 1), rare=self._rare and number == jobs // 2):
+            rare = self._rare and number == jobs // 2
+            for at, record in self._job(number, max(wanted, 1 + rare), rare=rare):
                 left -= isinstance(record, FlowRecord) and record.state != "open"
                 yield at, record
         assert left == 0, left
