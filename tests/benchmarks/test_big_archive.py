@@ -12,7 +12,7 @@ from benchmarks.traffic import RARE_VALUE, RARE_WORD, Plan, records
 from hoop_mitm.cli import main as hoop_mitm
 from hoop_mitm.recording import FlowRecord
 
-PLAN = Plan(flows=400, jobs=80, sessions=8)
+PLAN = Plan(flows=1000, jobs=200, sessions=8)
 
 
 @pytest.fixture(scope="module")
