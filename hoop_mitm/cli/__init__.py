@@ -39,6 +39,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
         "ca": ("hoop_mitm.cli.ca:ca", "Look at, renew or remove the gateway's certificate authority."),
         "keys": ("hoop_mitm.cli.keys:keys", "Look at and rotate the gateway's signing keys."),
+        "retention": (
+            "hoop_mitm.cli.retention:retention",
+            "Delete what is older than hoop.yaml keeps it, hold sessions back from that, or erase a person.",
+        ),
         "reconcile": (
             "hoop_mitm.cli.reconcile:reconcile",
             "Compare the recording with BigQuery's own list of jobs.",

@@ -8,7 +8,7 @@ from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon, choose_by_age
 from hoop_mitm.recording.retention.cutoffs import Cutoffs
 from hoop_mitm.recording.retention.holding import held_sessions
-from hoop_mitm.recording.retention.maintaining import PATIENCE, bring_up_to_date, maintained
+from hoop_mitm.recording.retention.maintaining import PATIENCE, bring_up_to_date, fold_what_can_be, maintained
 from hoop_mitm.recording.retention.places import OldCopy, old_copies, spill
 from hoop_mitm.recording.retention.plan import Plan, Share
 from hoop_mitm.recording.retention.plan import plan as counted
@@ -28,11 +28,12 @@ class Applied:
 
 
 def look(layout: Layout, cutoffs: Cutoffs) -> Plan:
-    """What would go now, of what is folded. Nothing is changed.
+    """What would go now. Nothing is changed.
 
     Raises:
         RecordingError: the archive cannot be read.
     """
+    fold_what_can_be(layout)
     with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
         return _planned(source, cutoffs, NO_HORIZON)
 

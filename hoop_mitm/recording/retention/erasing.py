@@ -9,13 +9,22 @@ from hoop_mitm.evidence import RecordingKey, commit, new_salt
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention.choosing import NO_HORIZON, anything_goes
 from hoop_mitm.recording.retention.holding import held_sessions
-from hoop_mitm.recording.retention.maintaining import PATIENCE, bring_up_to_date, maintained
+from hoop_mitm.recording.retention.maintaining import PATIENCE, bring_up_to_date, fold_what_can_be, maintained
 from hoop_mitm.recording.retention.persons import Traces, choose_person
 from hoop_mitm.recording.retention.places import OldCopy, old_copies, spill
 from hoop_mitm.recording.retention.rewriting import Rewritten, Saying, rewrite
 from hoop_mitm.recording.retention.source import Source
 
 type Progress = Callable[[str], None]
+
+#: What an erasure cannot reach, for whoever has to.
+UNREACHED = (
+    "what other people's statements and results say about them",
+    "copies of the recording elsewhere: backups, exports, bundles, snapshots of the disk",
+    "the gateway's own log, and its revocations (`hoop-mitm sessions revoke`), which name people by design",
+    "BigQuery's job history and Google's audit logs; their tables themselves",
+    "heads kept elsewhere, which hold hashes and nothing of theirs",
+)
 
 
 class NamesThePersonError(HoopError):
@@ -46,11 +55,12 @@ class Erased:
 
 
 def trace(layout: Layout, who: str) -> Traces:
-    """What is recorded of ``who``, of what is folded. Nothing is changed.
+    """What is recorded of ``who``. Nothing is changed.
 
     Raises:
         RecordingError: the archive cannot be read.
     """
+    fold_what_can_be(layout)
     with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
         return choose_person(source, who, [each.session_id for each in held_sessions(source)], NO_HORIZON)
 

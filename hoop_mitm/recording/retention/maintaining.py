@@ -44,6 +44,12 @@ def maintained(layout: Layout, *, wait: float = PATIENCE) -> Iterator[None]:
         hold.release()
 
 
+def fold_what_can_be(layout: Layout) -> None:
+    """Have in the archive what the journal holds, as far as that can be had just now."""
+    with contextlib.suppress(RecordingError, OSError):
+        fold_once(layout.directory)
+
+
 def bring_up_to_date(layout: Layout, progress: Callable[[str], None], *, wait: float = PATIENCE) -> Horizon:
     """Have everything folded that was recorded up to now, and the journal go on in a new segment.
 
