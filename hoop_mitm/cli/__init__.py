@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "setup": ("hoop_mitm.cli.setup:setup", "Tell an editor's programs to ask BigQuery through the gateway."),
     },
     "Run the gateway": {
+        "init": ("hoop_mitm.cli.init:init", "Describe a gateway, and make all that it needs."),
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
         "ca": ("hoop_mitm.cli.ca:ca", "Look at, renew or remove the gateway's certificate authority."),
         "keys": ("hoop_mitm.cli.keys:keys", "Look at and rotate the gateway's signing keys."),

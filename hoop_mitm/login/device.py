@@ -77,7 +77,7 @@ def _begin(provider: Provider) -> Code:
             f"{provider.profile.issuer} does not offer the device flow. Run `hoop-mitm login --browser`, or have its "
             "administrator allow it."
         )
-    form = {"client_id": provider.profile.client_id, "scope": provider.scope, **provider.profile.parameters}
+    form = {"client_id": provider.profile.client_id, "scope": provider.scope}
     if provider.profile.client_secret:
         form["client_secret"] = provider.profile.client_secret
     status, said = provider.post(endpoint, form)
