@@ -41,7 +41,7 @@ class Services:
         self.carried: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
         self.exposed: WeakSet[connection.Client] = WeakSet()
         self.by_project = {project: c for c in config.connections for project in c.projects}
-        self.recorder = Recorder(config.recording, state=config.gateway.state)
+        self.recorder = Recorder(config.recording, state=config.gateway.state, upstream=config.gateway.upstream)
         http = session(config.gateway.upstream)
         self.sources = {c.name: CredentialSource(c, http, self.protect) for c in config.connections}
         keys = SigningKeys.load_or_create(config.gateway.state)

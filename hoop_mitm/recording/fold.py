@@ -125,8 +125,9 @@ class Fold:
         """
         folded = 0
         try:
-            while (more := self._step(everything=everything, wait=wait)) is not None:
-                folded += more
+            with self._undisturbed(wait):
+                while (more := self._step(everything=everything, wait=wait)) is not None:
+                    folded += more
         except OSError as error:
             raise RecordingError(f"{self._layout.directory} cannot be folded ({reason(error)}).") from error
         assert self._mark is not None
@@ -139,8 +140,19 @@ class Fold:
 
     def mark_lost(self, wait: float) -> None:
         """Say of every open flow that nobody will say any more how it ended."""
-        with ArchiveFile(self._layout.archive, wait=wait) as archive:
+        with self._undisturbed(wait), ArchiveFile(self._layout.archive, wait=wait) as archive:
             lose_open(archive)
+
+    @contextlib.contextmanager
+    def _undisturbed(self, wait: float) -> Iterator[None]:
+        """While nobody changes the archive otherwise."""
+        hold = Hold(self._layout.maintenance_lock)
+        if not hold.take(wait=wait, shared=True):
+            raise ArchiveBusyError(f"{self._layout.archive} is being worked on by another program; folding waits.")
+        try:
+            yield
+        finally:
+            hold.release()
 
     def _step(self, *, everything: bool, wait: float) -> int | None:
         """Fold one batch; ``None`` when nothing was left to do."""

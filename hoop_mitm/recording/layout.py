@@ -12,6 +12,7 @@ recordings/
     owners.sqlite        who owns what at Google, from segments that are gone
     folded               the last record that is in the archive: a hint, the archive itself knows better
     head                 the last checkpoint: should the end of the segments be lost, it is missed
+    heads.sqlite         signed heads on their way to their sinks, and how far each has come
     maintenance.lock     held by whoever changes the archive otherwise than by folding; shared by folds
     rotate               asks the gateway to begin a new segment
     fold.log             what the fold had to say
@@ -72,6 +73,10 @@ class Layout:
     @property
     def head(self) -> Path:
         return self.journal / "head"
+
+    @property
+    def heads(self) -> Path:
+        return self.journal / "heads.sqlite"
 
     @property
     def maintenance_lock(self) -> Path:
@@ -189,22 +194,23 @@ class Hold:
         self._path = path
         self._descriptor: int | None = None
 
-    def take(self, *, wait: float = 0) -> bool:
+    def take(self, *, wait: float = 0, shared: bool = False) -> bool:
         """Take it; ``False`` when another process still has it after ``wait`` seconds.
 
-        Raises ``OSError`` when the file cannot be made.
+        ``shared``: together with others that share it. Raises ``OSError`` when the file cannot be made.
         """
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         give_up = time.monotonic() + wait
-        while not _lock(descriptor, fcntl.LOCK_EX):
+        while not _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             if time.monotonic() >= give_up:
                 os.close(descriptor)
                 return False
             time.sleep(_PAUSE)
-        # Who it is, for the message to whoever comes second; not worth failing for on a full disk.
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
+        if not shared:
+            # Who it is, for the message to whoever comes second; not worth failing for on a full disk.
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
         return True
 

@@ -14,8 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from uuid_utils import uuid7
 
 from hoop_mitm.bigquery.operation import Resource
 from hoop_mitm.errors import HoopError, RecordingError
@@ -23,19 +26,23 @@ from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.recording.decoding import codings
 from hoop_mitm.recording.encoding import BodyNote
 from hoop_mitm.recording.folder import Folder
+from hoop_mitm.recording.heads import Heads
 from hoop_mitm.recording.journal import BodyFile, Entry, Journal, claims, reason
 from hoop_mitm.recording.layout import Hold, Identity, Layout
 from hoop_mitm.recording.logging_filter import described
 from hoop_mitm.recording.owners import Claim, Owner, Owners
 from hoop_mitm.recording.preparing import SIDES, is_kept, message_of, prepare
 from hoop_mitm.recording.pressing import Press
-from hoop_mitm.recording.records import FlowRecord, Record
+from hoop_mitm.recording.records import EventRecord, FlowRecord, Record
 from hoop_mitm.recording.redaction import Redactor
+from hoop_mitm.recording.sinks import Sink, sink
 from hoop_mitm.recording.spool import Pressing, Spool
 
 if TYPE_CHECKING:
     # Not needed to run, and the configuration's parser is slow to import.
-    from hoop_mitm.config.model import Recording
+    import requests
+
+    from hoop_mitm.config.model import Recording, Upstream
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +51,8 @@ _LARGE = 512 * 2**10
 _MOST_IN_ONE_COMMIT = 512
 _MOST_BYTES_IN_ONE_COMMIT = 8 * 2**20
 _TICK = 1.0
+#: How old, in seconds, a record may be before a checkpoint covers it.
+MINUTE = 60.0
 _LOCK_WAIT = 2.0
 _PAUSE_AFTER_DEATH = 0.1
 
@@ -79,11 +88,20 @@ class Recorder:
     ``redactor`` may be told secrets at any time, also before :meth:`start`.
     """
 
-    def __init__(self, config: "Recording", redactor: Redactor | None = None, *, state: Path | None = None) -> None:
-        """``state`` is the directory of the keys that sign.
+    def __init__(
+        self,
+        config: "Recording",
+        redactor: Redactor | None = None,
+        *,
+        state: Path | None = None,
+        upstream: "Upstream | None" = None,
+    ) -> None:
+        """Nothing is written before :meth:`start`.
 
-        Without one a key is made that lies with the journal. Whoever has the recording could then forge it: that is for
-        tests and tools.
+        Args:
+            state: the directory of the keys that sign. Without one a key is made that lies with the journal. Whoever
+                has the recording could then forge it: that is for tests and tools.
+            upstream: how the outside is reached, for sinks.
 
         Raises:
             ConfigError: a key in ``state`` is damaged, or somebody else could have read or planted it.
@@ -94,6 +112,10 @@ class Recorder:
         self._state = state or self._layout.journal / "keys"
         self._keys = RecordingKeys.load_or_create(self._state) if state else None
         self._journal: Journal
+        self._heads = Heads(self._layout, _sinks(config, upstream), self._report)
+        self._signed_at = 0.0
+        self._keys_at = 0
+        self._keys_complaint = ""
         self._hold = Hold(self._layout.lock)
         self._folder = Folder(self._layout, config.fold_interval.total_seconds())
         self._owners = Owners(now=time.time())
@@ -215,16 +237,21 @@ class Recorder:
             self.redactor.use_handle_key(self._identity.key)
             self._owners = Owners(claims(self._layout), now=time.time())
             orphans = sorted(path.name for path in self._layout.spool.iterdir())
-            journal = self._journal = Journal(self._layout, self._keys or RecordingKeys.load_or_create(self._state))
+            keys = self._keys or RecordingKeys.load_or_create(self._state)
+            journal = self._journal = Journal(self._layout, keys, self._heads.offer)
         except BaseException:
             self._hold.release()
             raise
         try:
             self._run = journal.open()
             journal.append([Entry("start", {"run": self._run})])
+            # Also what a crash left unsigned.
             journal.sign("start")
+            self._signed_at = time.monotonic()
+            self._heads.start()
             self._folder.start()
         except BaseException:
+            self._heads.stop()
             journal.close()
             self._hold.release()
             raise
@@ -248,7 +275,14 @@ class Recorder:
         for thread in self._threads:
             thread.join()
         self._refuse_leftovers()
+        try:
+            if self._journal.unsigned:
+                self._journal.sign("close")
+        except RecordingError as error:
+            # The next start signs it.
+            log.error("%s", error)  # noqa: TRY400
         self._journal.close()
+        self._heads.stop()
         self._folder.stop()
         self._hold.release()
 
@@ -370,23 +404,69 @@ class Recorder:
         return False
 
     def _tick(self) -> None:
-        if self._failure is not None:
-            try:
+        try:
+            if self._failure is not None:
                 self._journal.append([Entry("probe", {})])
-            except RecordingError as error:
-                self._failure = error
-            else:
                 self._recovered()
+            if self._layout.rotate.exists():
+                # Asked for by who must know that nothing more is written to a segment.
+                self._journal.open()
+                self._layout.rotate.unlink(missing_ok=True)
+            self._take_up_keys()
+            if self._journal.unsigned and time.monotonic() - self._signed_at >= MINUTE:
+                self._sign("minute")
+        except RecordingError as error:
+            self._failed(error)
         self._folder.keep_running(self._journal.last)
+
+    def _take_up_keys(self) -> None:
+        """Sign with a key that was added meanwhile."""
+        try:
+            changed = self._state.stat().st_mtime_ns
+            if changed == self._keys_at:
+                return
+            keys = RecordingKeys.load(self._state)
+        except (OSError, HoopError) as error:
+            if str(error) != self._keys_complaint:
+                self._keys_complaint = str(error)
+                log.error("the recording keys cannot be read, the last one goes on signing: %s", error)  # noqa: TRY400
+            return
+        if self._journal.use(keys):
+            log.info("Records are signed with the key %s from now on.", self._journal.key.fingerprint)
+        self._keys_at, self._keys_complaint = changed, ""
+
+    def _sign_when_many(self) -> None:
+        if self._journal.unsigned >= self._config.checkpoint_every:
+            try:
+                self._sign("records")
+            except RecordingError as error:
+                self._failed(error)
+
+    def _sign(self, reason: str) -> None:
+        self._journal.sign(reason)
+        self._signed_at = time.monotonic()
+
+    def _failed(self, error: RecordingError) -> None:
+        if self._failure is None:
+            log.error("%s", error)
+        self._failure = error
+
+    def _report(self, type_: str, message: str, details: dict[str, object]) -> None:
+        """An event of the recorder's own, from whatever thread; nobody waits for it."""
+
+        def done(error: RecordingError | None) -> None:
+            if error:
+                log.error("an event (%s) is not recorded: %s", type_, error)
+
+        event = EventRecord(str(uuid7()), datetime.now(UTC), type_, message, details=details)
+        self._to_write.put(_Request([event], {}, done))
 
     def _commit(self, batch: Sequence[_Request]) -> None:
         """Settle a batch: commit all of it, or, when one of it cannot be written, each for itself."""
         try:
             self._append(batch)
         except RecordingError as error:
-            if self._failure is None:
-                log.error("%s", error)  # noqa: TRY400
-            self._failure = error
+            self._failed(error)
             for request in batch:
                 request.done(error)
         except Exception as error:  # noqa: BLE001 - it fails alone
@@ -402,6 +482,7 @@ class Recorder:
                 for spool in request.spools:
                     self._forget(spool)
                 request.done(None)
+            self._sign_when_many()
 
     def _append(self, batch: Sequence[_Request]) -> None:
         now = time.time()
@@ -465,6 +546,17 @@ class Recorder:
             else:
                 pressing.discard()
         return found
+
+
+def _sinks(config: "Recording", upstream: "Upstream | None") -> list[Sink]:
+    def session(ca: Path | None) -> "requests.Session":
+        # Slow to import, and rarely needed.
+        from hoop_mitm.config.model import Upstream
+        from hoop_mitm.outbound import session
+
+        return session(upstream or Upstream(), ca=ca)
+
+    return [sink(each, session) for each in config.heads]
 
 
 def _unrecordable(error: BaseException) -> RecordingError:

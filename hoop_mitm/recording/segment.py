@@ -22,6 +22,7 @@ _CHAIN = "SELECT id, seq, head, checkpoints, checkpoint, signed, key FROM chain"
 _LAST = "SELECT seq, link FROM records ORDER BY seq DESC LIMIT 1"
 _LAST_NUMBER = "SELECT coalesce(max(seq), 0) FROM records"
 _LAST_CHECKPOINT = "SELECT line FROM checkpoints ORDER BY number DESC LIMIT 1"
+_ALL_CHECKPOINTS = "SELECT line FROM checkpoints ORDER BY number"
 _LAST_KEY = "SELECT data FROM records WHERE kind IN ('genesis', 'key') ORDER BY seq DESC LIMIT 1"
 
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -119,6 +120,14 @@ def end_of(first: int, path: Path) -> End:
         except (ValueError, LookupError, TypeError) as error:
             raise sqlite3.DatabaseError(f"{path} cannot be understood: {error}") from error
     return End(chain.seq, chain, key, empty=last_record is None)
+
+
+def checkpoints_in(path: Path) -> list[Checkpoint]:
+    """The checkpoints that lie in a segment, in order. Raises ``sqlite3.Error``."""
+    with contextlib.closing(connect(path)) as connection:
+        if "checkpoints" not in {name for (name,) in connection.execute(_TABLES)}:
+            return []
+        return [Checkpoint.from_json(line) for (line,) in connection.execute(_ALL_CHECKPOINTS)]
 
 
 def is_broken(error: sqlite3.Error) -> bool:
