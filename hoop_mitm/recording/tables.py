@@ -56,7 +56,7 @@ class Batch:
                     self._flows[row.note["id"]] = row
         self._joiner.observe(self._flows.values())
         self._damaged = [
-            _own_event("recording.damaged", f"A segment of the journal is damaged and was set aside as {path}: {why}.")
+            own_event("recording.damaged", f"A segment of the journal is damaged and was set aside as {path}: {why}.")
             for path, why in damaged
         ]
 
@@ -71,7 +71,7 @@ class Batch:
         last_start = max((row.seq for row in self._rows if row.kind == "start"), default=0)
         if last_start:
             lose_open(archive)
-        fresh = {id_: _flow(row, job_keys.get(id_)) for id_, row in self._flows.items()}
+        fresh = {id_: flow_row(row, job_keys.get(id_)) for id_, row in self._flows.items()}
         for id_, row in self._flows.items():
             if row.note["state"] == "open" and row.seq < last_start:
                 fresh[id_]["error"] = LOST
@@ -84,9 +84,9 @@ class Batch:
         for row in salvaged:
             flow = changed.get(row.note["flow_id"]) or stored.get(row.note["flow_id"])
             if flow is None:
-                self._damaged.append(_orphan(row))
+                self._damaged.append(orphan(row))
             elif flow["state"] == "open" or flow["error"] == BROKEN:
-                changed[flow["id"]] = _truncated(flow, row)
+                changed[flow["id"]] = truncated(flow, row)
         archive.execute_with(_REPLACE_FLOWS, "flows", changed.values())
         archive.insert("flows", sorted(changed.values(), key=lambda flow: str(flow["id"])))
 
@@ -97,7 +97,7 @@ class Batch:
         for row in self._rows:
             note = row.note if row.kind == "session" else row.note.get("session") if row.kind == "flow" else None
             if note:
-                session = sessions.setdefault(note["id"], _session(note))
+                session = sessions.setdefault(note["id"], session_row(note))
                 times = [_time(row.note.get("started_at")), _time(row.note.get("ended_at"))]
                 session["last_seen_at"] = max(session["last_seen_at"], *filter(None, times))
                 began[note["id"]] = max(began.get(note["id"], session["started_at"]), times[0] or session["started_at"])
@@ -125,13 +125,14 @@ class Batch:
         for row in self._rows:
             if row.kind == "unreadable":
                 self._damaged.append(
-                    _own_event("recording.damaged", f"Record {row.seq} of the journal cannot be read.", row)
+                    own_event("recording.damaged", f"Record {row.seq} of the journal cannot be read.", row)
                 )
         known = {row["id"] for row in archive.rows_among(_KNOWN_EVENTS, list(events))} if events else set()
         archive.insert("events", [*(event for id_, event in events.items() if id_ not in known), *self._damaged])
 
 
-def _session(note: dict[str, Any]) -> dict[str, Any]:
+def session_row(note: dict[str, Any]) -> dict[str, Any]:
+    """A session as the note of one has it; when it was last seen and ended, other records tell."""
     principal = note["principal"]
     program = note.get("program")
     started_at = _moment(note["started_at"])
@@ -154,7 +155,8 @@ def _session(note: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _flow(row: Row, job_key: str | None) -> dict[str, Any]:
+def flow_row(row: Row, job_key: str | None) -> dict[str, Any]:
+    """The row of a flow."""
     note = row.note
     operation = note["operation"] or {}
     return {
@@ -213,7 +215,7 @@ def event_row(row: Row) -> dict[str, Any]:
     }
 
 
-def _own_event(type_: str, message: str, row: Row | None = None, **more: object) -> dict[str, Any]:
+def own_event(type_: str, message: str, row: Row | None = None, **more: object) -> dict[str, Any]:
     """What the fold has to say: about a record, which then stands for it, or about what no record says."""
     event = {
         # The same again, should that record be folded again into another archive.
@@ -234,7 +236,8 @@ def _own_event(type_: str, message: str, row: Row | None = None, **more: object)
     return event | more
 
 
-def _truncated(flow: dict[str, Any], row: Row) -> dict[str, Any]:
+def truncated(flow: dict[str, Any], row: Row) -> dict[str, Any]:
+    """The row of a flow of which only so much is there as was salvaged."""
     side = row.note["side"]
     body = _hash(row.note["body"]) if flow["level"] == "full" else None
     return flow | {
@@ -246,8 +249,9 @@ def _truncated(flow: dict[str, Any], row: Row) -> dict[str, Any]:
     }
 
 
-def _orphan(row: Row) -> dict[str, Any]:
-    return _own_event(
+def orphan(row: Row) -> dict[str, Any]:
+    """The event that stands for what was salvaged of a flow that nobody knows."""
+    return own_event(
         "recording.orphan",
         f"{row.note['size']} bytes of a stream's {row.note['side']} were recorded, but not what it belonged to.",
         row,
