@@ -10,7 +10,7 @@ def for_sandbox(world: Config, own: Config | None, *, listen: str, directory: Pa
     """``own``, or ``world`` where there is none, with what only the sandbox can know.
 
     Of somebody's own ``hoop.yaml`` everything holds except: where the gateway listens and keeps its files; the
-    issuers (people sign in at the world's); where Google is; and each connection's credential, which is the world's
+    issuers (people sign in at the world's); where Google is; where signed heads go (nowhere); and each connection's credential, which is the world's
     service account, or stays federation, with the world's pool. If no connection covers the world's project, the
     first one does.
 
@@ -28,7 +28,7 @@ def for_sandbox(world: Config, own: Config | None, *, listen: str, directory: Pa
             "gateway": chosen.gateway.model_copy(update={**places, "upstream": world.gateway.upstream}),
             "identity": chosen.identity.model_copy(update={"issuers": world.identity.issuers}),
             "connections": _connections(world, own) if own else world.connections,
-            "recording": chosen.recording.model_copy(update={"directory": recordings}),
+            "recording": chosen.recording.model_copy(update={"directory": recordings, "heads": ()}),
         }
     )
 
