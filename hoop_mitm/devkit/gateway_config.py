@@ -10,9 +10,9 @@ def for_sandbox(world: Config, own: Config | None, *, listen: str, directory: Pa
     """``own``, or ``world`` where there is none, with what only the sandbox can know.
 
     Of somebody's own ``hoop.yaml`` everything holds except: where the gateway listens and keeps its files; the
-    issuers (people sign in at the world's); where Google is; where signed heads go (nowhere); and each connection's credential, which is the world's
-    service account, or stays federation, with the world's pool. If no connection covers the world's project, the
-    first one does.
+    issuers (people sign in at the world's); where Google is; where signed heads go (nowhere); and each connection's
+    credential, which is the world's service account, or stays federation, with the world's pool. If no connection
+    covers the world's project, the first one does.
 
     Args:
         world: the configuration that the world wrote for itself.
