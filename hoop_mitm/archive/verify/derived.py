@@ -105,11 +105,13 @@ class Derived:
         self._flows = _Rows(file, "flows", span, self._surplus)
         self._events = _Rows(file, "events", span, self._surplus)
 
-    def see(self, record: Record) -> None:
-        """Compare the rows that stand for ``record``."""
+    def see(self, record: Record, *, waits: bool = False) -> None:
+        """Compare the rows that stand for ``record``. One that ``waits`` is in no table yet."""
         flows, events = self._flows.at(record.seq), self._events.at(record.seq)
-        if record.note is None:
+        if record.note is None or waits:
             self._of_unreadable(record, flows, events)
+            if waits and record.note is not None:
+                self.left.open.append((str(record.note.get("id")), record.seq, True))
             return
         noted = Noted(self._span.chain, record.seq, record.kind, join(record.note, record.parts))
         try:
@@ -149,7 +151,7 @@ class Derived:
         if not rows:
             self.left.flows.append((note["id"], noted.seq, is_open))
             return
-        must = plain(fold._flow(noted, None), self._flows.names)  # type: ignore[arg-type] # a note and its place are all it reads
+        must = plain(fold.flow_row(noted, None), self._flows.names)  # type: ignore[arg-type] # a note and its place are all it reads
         row = self._one(record, "flows", rows)
         if must == self._flows.without_joined(row):
             if is_open:
@@ -185,7 +187,7 @@ class Derived:
         if body:
             self.left.bodies.append((bytes.fromhex(body["hash"]), noted.seq, noted.note["side"]))
         if rows:
-            must = plain(fold._orphan(noted), self._events.names)  # type: ignore[arg-type] # as above
+            must = plain(fold.orphan(noted), self._events.names)  # type: ignore[arg-type] # as above
             row = self._one(record, "events", rows)
             if must != row:
                 self._differ(record, self._events, must, row)
@@ -207,7 +209,7 @@ class Derived:
             self._findings.add("row.alone", words, self._at(table, row, record.seq))
 
     def _is_damage(self, noted: Noted, row: Row) -> bool:
-        must = fold._own_event("recording.damaged", f"Record {noted.seq} of the journal cannot be read.", noted)  # type: ignore[arg-type]
+        must = fold.own_event("recording.damaged", f"Record {noted.seq} of the journal cannot be read.", noted)  # type: ignore[arg-type]
         must["occurred_at"] = _EPOCH
         return plain(must, self._events.names) == self._events.replaced(row, "occurred_at", 0)
 
@@ -217,7 +219,7 @@ class Derived:
         ended = _microseconds(note["ended_at"]) if note.get("ended_at") else began
         told = self.left.sessions.get(session["id"])
         if told is None or not told.row:
-            row = fold._session(session)
+            row = fold.session_row(session)
             row = {name: _number(value) if isinstance(value, datetime) else value for name, value in row.items()}
             if told is None:
                 told = Told(noted.seq, row, row["started_at"], row["started_at"])
@@ -325,11 +327,19 @@ def plain(row: Mapping[str, Any], names: Sequence[str]) -> Row:
     return tuple(_number(value) if isinstance(value, datetime) else value for value in found)
 
 
-def says(table: str, column: str, wanted: object, there: object, is_time: bool) -> str:  # noqa: FBT001
-    """That a value is not what the record says."""
+def says(
+    table: str,
+    column: str,
+    wanted: object,
+    there: object,
+    is_time: bool = False,  # noqa: FBT001, FBT002 - said with every value
+    *,
+    who: str = "the record says",
+) -> str:
+    """That a value is not what the records say."""
     if is_time:
         wanted, there = _time(wanted), _time(there)
-    return f"{table}.{column} is {_word(there)}, but the record says {_word(wanted)}."
+    return f"{table}.{column} is {_word(there)}, but {who} {_word(wanted)}."
 
 
 def _word(value: object) -> str:

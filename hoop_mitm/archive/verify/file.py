@@ -101,13 +101,17 @@ class File:
         with _unreadable():
             return self._connection.execute(question, values).to_arrow_table()
 
-    def batches(self, question: str, values: Values = (), *, rows: int) -> Iterator[pa.RecordBatch]:
+    def batches(self, question: str, values: Values = (), *, rows: int, **tables: pa.Table) -> Iterator[pa.RecordBatch]:
         """The answer piece by piece, ``rows`` at a time; other questions may be asked meanwhile.
+
+        The question may name ``tables`` of ours.
 
         Raises:
             UnreadableError: the file is damaged.
         """
         with _unreadable(), self._connection.cursor() as cursor:
+            for name, table in tables.items():
+                cursor.register(name, table)
             yield from cursor.execute(question, values).to_arrow_reader(rows)
 
     def keep(self, table: str, rows: pa.Table) -> None:

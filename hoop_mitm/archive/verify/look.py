@@ -48,18 +48,36 @@ class Seen:
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
-def look(file: File, span: Span, bundle: bool, compare: bool) -> Seen:  # noqa: FBT001 - a worker's task is a tuple
-    """Go through ``span``; ``compare`` the tables too."""
-    walk = Walk(file, span, bundle)
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to look.
+
+    Attributes:
+        bundle: records may be withheld.
+        compare: compare the tables that are made from records.
+        held: intents that the fold holds back: they are in no other table yet.
+    """
+
+    bundle: bool
+    compare: bool
+    held: frozenset[int] = frozenset()
+
+
+def look(file: File, span: Span, how: How) -> Seen:
+    """Go through ``span``."""
+    walk = Walk(file, span, how.bundle)
     seen = Seen(span, walk.findings)
-    derived = Derived(file, span, walk.findings) if compare else None
+    derived = Derived(file, span, walk.findings) if how.compare else None
     try:
         for record in walk.records():
             seen.records += 1
             if record.note is not None:
                 _note_special(seen, record)
+            if record.seq in how.held and not _may_wait(record):
+                words = "The archive says that this intent waits for its answer, but it is none."
+                seen.findings.add("journal.changed", words, place_of(span.chain, record, table="journals"))
             if derived:
-                derived.see(record)
+                derived.see(record, waits=record.seq in how.held)
         if derived:
             derived.close()
             schema = file.table("SELECT * FROM file.main.sessions LIMIT 0").schema
@@ -73,6 +91,10 @@ def look(file: File, span: Span, bundle: bool, compare: bool) -> Seen:  # noqa: 
     seen.sound, seen.gone, seen.absent = walk.sound, walk.gone, walk.absent
     seen.begins, seen.ends = walk.begins, walk.ends
     return seen
+
+
+def _may_wait(record: Record) -> bool:
+    return record.note is None or (record.kind == "flow" and record.note.get("state") == "open")
 
 
 def _note_special(seen: Seen, record: Record) -> None:

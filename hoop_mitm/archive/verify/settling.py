@@ -14,7 +14,7 @@ from hoop_mitm.recording import tables as fold
 #: The last word on a flow counts, and an intent is no word once there is an outcome. Of an intent and an outcome that
 #: are both without a row it is the outcome that is missed.
 _FLOWS = """
-    SELECT left_flow.id, left_flow.chain, left_flow.seq, left_flow.is_open, flows.seq
+    SELECT left_flow.id, left_flow.chain, left_flow.seq, flows.seq
     FROM left_flow
     JOIN chain_order AS mine ON mine.chain = left_flow.chain
     LEFT JOIN file.main.flows ON flows.id = left_flow.id
@@ -81,9 +81,6 @@ _SESSIONS_ALONE = """
     WHERE id IS NULL OR id NOT IN (SELECT id FROM left_session WHERE told)
     ORDER BY id
 """
-_BEFORE_THE_CHAIN = """
-    SELECT EXISTS (FROM file.main.flows WHERE chain IS NULL) OR EXISTS (FROM file.main.events WHERE chain IS NULL AND seq > 0)
-"""
 _MOVING = ("id", "last_seen_at", "ended_at")
 
 
@@ -92,10 +89,11 @@ class Settling:
 
     Attributes:
         uncovered: sessions from before the chain, of which no record tells.
+        loose: times of sessions that a record may have told which was taken since.
     """
 
     def __init__(self, file: File, findings: Findings) -> None:
-        self.uncovered = 0
+        self.uncovered = self.loose = 0
         self._file = file
         self._findings = findings
         self._rows = {"flows": 0, "events": 0}
@@ -117,33 +115,32 @@ class Settling:
         self._damaged += [(chain, seq) for seq in left.damaged]
         self._starts[chain] = max(starts, default=self._starts.get(chain, 0))
 
-    def settle(self, order: Sequence[str], held: set[tuple[str, int]]) -> None:
+    def settle(self, order: Sequence[str], *, records_gone: bool, before: bool) -> None:
         """Say what is wrong.
 
         Args:
             order: the chains, the oldest first.
-            held: intents that are not in the tables yet, because their answers are expected any moment.
+            records_gone: records were taken on purpose; they may have told of times of sessions.
+            before: something was recorded before there was a chain.
 
         Raises:
             UnreadableError: the file is damaged.
         """
         places = {"chain": pa.array(order, pa.string()), "place": pa.array(range(len(order)), pa.int64())}
         self._file.keep("chain_order", pa.table(places))
-        self._flows(held)
+        self._flows()
         self._events()
         self._alone()
         self._twice()
-        self._sessions()
+        self._sessions(records_gone=records_gone, before=before)
         self._streams(order)
         self._lost(order)
         for chain, seq in self._damaged:
             words = "The archive says that this record could not be read when it was folded, but it can be read."
             self._findings.add("row.changed", words, Place(chain, seq, table="events"))
 
-    def _flows(self, held: set[tuple[str, int]]) -> None:
-        for id_, chain, seq, is_open, found in self._told("row.missing", _FLOWS):
-            if is_open and (chain, seq) in held:
-                continue
+    def _flows(self) -> None:
+        for id_, chain, seq, found in self._told("row.missing", _FLOWS):
             place = Place(chain, seq, kind="flow", table="flows", row=shortened(id_))
             if found is None:
                 self._findings.add(
@@ -171,7 +168,7 @@ class Settling:
                 words = f"{times} rows of {table} have this {key}, which is unique in an archive."
                 self._findings.add("row.twice", words, Place(table=table, row=shortened(value)))
 
-    def _sessions(self) -> None:
+    def _sessions(self, *, records_gone: bool, before: bool) -> None:
         schema = self._file.table("SELECT * FROM file.main.sessions LIMIT 0").schema
         times = {each.name for each in schema if pa.types.is_timestamp(each.type)}
         static = [name for name in schema.names if name not in _MOVING]
@@ -200,12 +197,15 @@ class Settling:
                 fits = {"last_seen_at": "seen_fits", "ended_at": "ended_fits"}.get(name)
                 if columns[fits][number] if fits else wanted == there:
                     continue
+                if fits and records_gone and _may_have_been(wanted, there):
+                    self.loose += 1
+                    continue
                 words = says("sessions", name, wanted, there, name in times)
                 self._findings.add(
                     "row.changed", words, Place(session=id_, table="sessions", row=shortened(id_), column=name)
                 )
         alone = self._file.rows(_SESSIONS_ALONE)
-        if alone and self._file.rows(_BEFORE_THE_CHAIN)[0][0]:
+        if before:
             self.uncovered = len(alone)
             return
         for (id_,) in alone:
@@ -219,9 +219,9 @@ class Settling:
             by_flow[noted.note["flow_id"]].append(noted)
         names = tuple(self._file.table("SELECT * FROM file.main.flows LIMIT 0").column_names)
         for noted, row in self._truncated:
-            flow = fold._flow(noted, None)  # type: ignore[arg-type] # a note and its place are all it reads
+            flow = fold.flow_row(noted, None)  # type: ignore[arg-type] # a note and its place are all it reads
             for salvage in by_flow.get(noted.note["id"], ()):
-                flow = fold._truncated(flow, salvage)  # type: ignore[arg-type]
+                flow = fold.truncated(flow, salvage)  # type: ignore[arg-type]
             for name, wanted, there in zip(names, plain(flow, names), row, strict=True):
                 if name != "job_key" and wanted != there:
                     place = Place(noted.chain, noted.seq, kind="flow", table="flows", row=noted.note["id"], column=name)
@@ -243,6 +243,11 @@ class Settling:
 
     def _told(self, what: str, question: str) -> list[tuple[Any, ...]]:
         """The first rows of the answer; the others are counted as ``what``."""
-        rows = self._file.rows(f"SELECT *, count(*) OVER () FROM ({question}) LIMIT {MOST_TOLD}")  # noqa: S608 - one of ours
+        rows = self._file.rows(f"SELECT *, count(*) OVER () FROM ({question}) AS told LIMIT {MOST_TOLD}")  # noqa: S608 - one of ours
         self._findings.count(what, rows[0][-1] - len(rows) if rows else 0)
         return [row[:-1] for row in rows]
+
+
+def _may_have_been(told: int | None, stored: int | None) -> bool:
+    """Whether a time of a session can come from a record that is gone: it is later than those that are there tell."""
+    return stored is not None and (told is None or stored > told)

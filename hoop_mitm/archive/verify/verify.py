@@ -10,16 +10,18 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hoop_mitm.archive.opening import FILE_NAME
+from hoop_mitm.archive.verify import bodies as bodies_
 from hoop_mitm.archive.verify import heads as heads_
+from hoop_mitm.archive.verify import joined as joined_
 from hoop_mitm.archive.verify import keys as keys_
 from hoop_mitm.archive.verify import removals as removals_
 from hoop_mitm.archive.verify import signatures as signatures_
 from hoop_mitm.archive.verify import structure as structure_
 from hoop_mitm.archive.verify.file import File, UnreadableError
 from hoop_mitm.archive.verify.keys import Change
-from hoop_mitm.archive.verify.look import NEEDED, Seen, look
+from hoop_mitm.archive.verify.look import NEEDED, How, Seen, look
 from hoop_mitm.archive.verify.records import Absent
-from hoop_mitm.archive.verify.removals import Taking
+from hoop_mitm.archive.verify.removals import Removals, Taking
 from hoop_mitm.archive.verify.report import ChainReport, Findings, Limit, Origin, Place, Report, shortened
 from hoop_mitm.archive.verify.settling import Settling
 from hoop_mitm.archive.verify.signatures import Signatures
@@ -121,7 +123,7 @@ class _Verification:
         self._checked: dict[str, int] = {}
         self._uncovered: dict[str, int] = {}
         self._found_heads: Mapping[str, int] = {}
-        self._removed: Mapping[str, Mapping[str, int]] = {}
+        self._removed: dict[str, Mapping[str, int]] = {}
         self._structure = structure_.Structure(frozenset(), bundle=False, notes=())
 
     def run(self) -> Report:
@@ -155,20 +157,26 @@ class _Verification:
         compare = self._structure.tables >= NEEDED
         settling = Settling(self._file, self._findings) if compare else None
         with Workers.for_records(self._file, number) as workers:
-            tasks = ((span, self._structure.bundle, compare) for some in planned.values() for span in some)
+            held = self._held(planned)
+            tasks = (
+                (span, How(self._structure.bundle, compare, held.get(name, frozenset())))
+                for name, some in planned.items()
+                for span in some
+            )
             for seen in workers.each(look, tasks):
                 self._take(seen, settling)
                 self._progress(f"{self._checked.get('records', 0):,} of {number:,} records")
             self._check_signatures(workers)
-        order = [chain.id for chain in self._ordered()]
-        self._check_chains()
-        self._check_keys()
-        self._check_removals()
-        if settling:
-            self._progress("Comparing the tables")
-            settling.settle(order, self._held())
-            self._count_rows(settling)
-        self._check_heads()
+            self._check_chains()
+            self._check_keys()
+            removals = self._check_removals()
+            if settling:
+                self._progress("Comparing the tables")
+                self._settle(settling)
+            self._check_heads()
+            if not self._quick:
+                self._check_bodies(workers, removals)
+                self._check_jobs(workers)
 
     def _is_archive(self) -> bool:
         """Whether it can be gone on with: the tables of the chain are there, in this version."""
@@ -290,7 +298,33 @@ class _Verification:
                 words = f"Chain {chain.id} goes on after another history of this one."
                 self._findings.add("chain.broken", words, Place(before.id, seq, table="records"))
 
-    def _check_removals(self) -> None:
+    def _check_bodies(self, workers: Workers, removals: Removals) -> None:
+        if not self._structure.tables >= {"bodies", *NEEDED}:
+            return
+        taken = bodies_.compare(self._file, removals, self._findings)
+        for chain, parts in taken.items():
+            self._removed[chain] = {**self._removed.get(chain, {}), **parts}
+        self._uncovered["bodies"] = bodies_.before_the_chain(self._file)
+        number = size = 0
+        for looked in workers.each(bodies_.look, ((task,) for task in bodies_.tasks(self._file))):
+            number, size = number + looked.number, size + looked.size
+            self._findings.extend(looked.findings.told, looked.findings.counts)
+            self._progress(f"{number:,} bodies, {size / 2**20:,.0f} MiB")
+        self._checked["bodies"] = number
+
+    def _check_jobs(self, workers: Workers) -> None:
+        if not self._structure.tables >= {"jobs", "read_sessions", "observations", "bodies", *NEEDED}:
+            return
+        joined_.check_alone(self._file, self._findings)
+        flows = 0
+        for joined in workers.each(joined_.join_again, ((group,) for group in joined_.groups(self._file))):
+            flows += joined.flows
+            self._checked["jobs"] = self._checked.get("jobs", 0) + joined.jobs
+            self._checked["read_sessions"] = self._checked.get("read_sessions", 0) + joined.read_sessions
+            self._findings.extend(joined.findings.told, joined.findings.counts)
+            self._progress(f"{self._checked['jobs']:,} jobs joined again from {flows:,} exchanges")
+
+    def _check_removals(self) -> Removals:
         lines = [chain.signatures.keys for chain in self._chains.values()]
         family = keys_.families(lines)
 
@@ -307,38 +341,63 @@ class _Verification:
         takings = [taking for chain in self._ordered() for taking in chain.takings]
         removals = removals_.read(self._file, takings, against, self._findings)
         absent = [each for chain in self._chains.values() for each in chain.absent]
-        self._removed = removals_.check_absent(absent, removals, self._findings)
+        self._removed = dict(removals_.check_absent(absent, removals, self._findings))
         if "observations" in self._structure.tables:
             removals_.check_observations(self._file, takings, self._findings)
+        return removals
 
-    def _held(self) -> set[tuple[str, int]]:
+    def _held(self, planned: Mapping[str, Sequence[Span]]) -> Mapping[str, frozenset[int]]:
         """The intents that the fold says it holds back. A chain of a journal has its name, or one that begins with it."""
         if "journals" not in self._structure.tables:
-            return set()
-        held: set[tuple[str, int]] = set()
+            return {}
+        held: dict[str, frozenset[int]] = {}
         for journal, folded_to, waiting in self._file.rows(_JOURNALS):
-            mine = [chain for chain in self._chains if chain == journal or chain.startswith(f"{journal}.")]
-            last = max((self._chains[chain].last for chain in mine), default=None)
+            mine = [name for name in planned if name == journal or name.startswith(f"{journal}.")]
+            last = max((planned[name][-1].last for name in mine), default=None)
             if last is not None and folded_to != last:
                 words = f"The archive says that this journal is folded up to record {folded_to}, but its records end at {last}."
                 self._findings.add("journal.changed", words, Place(shortened(journal), last, table="journals"))
-            held |= {(chain, seq) for seq in waiting or () for chain in mine}
+            held |= {name: frozenset(waiting or ()) for name in mine if waiting}
         if held:
+            number = len(frozenset().union(*held.values()))
             self._notes.append(
-                f"{len(held)} statements wait for their answers: the gateway was working when the file was taken."
+                f"{number} statements wait for their answers: the gateway was working when the file was taken."
             )
         return held
 
-    def _count_rows(self, settling: Settling) -> None:
-        for table in sorted(NEEDED & self._structure.tables):
+    def _settle(self, settling: Settling) -> None:
+        chains = self._ordered()
+        uncovered = {
+            table: self._file.rows(f"SELECT count(*) FROM file.main.{table} WHERE chain IS NULL AND seq > 0")[0][0]  # noqa: S608
+            for table in ("flows", "events")
+        }
+        before = self._began_with_more() or not chains
+        if any(uncovered.values()) and not before:
+            for table, number in uncovered.items():
+                if number:
+                    words = (
+                        f"{number:,} rows of {table} name no record, but nothing was recorded before the first chain."
+                    )
+                    self._findings.add("row.extra", words, Place(table=table))
+        settling.settle(
+            [chain.id for chain in chains],
+            records_gone=any("record" in taken for taken in self._removed.values()),
+            before=before,
+        )
+        if settling.loose:
+            self._limit(
+                "times",
+                f"{settling.loose:,} times of sessions (sessions.last_seen_at, ended_at) come from records that were taken since.",
+            )
+        for table in sorted(NEEDED):
             rows = self._file.rows(f"SELECT count(*) FROM file.main.{table}")[0][0]  # noqa: S608 - a name of ours
-            if table == "sessions":
-                uncovered = settling.uncovered
-            else:
-                question = f"SELECT count(*) FROM file.main.{table} WHERE chain IS NULL"  # noqa: S608 - as above
-                uncovered = self._file.rows(question)[0][0]
-            self._checked[table] = rows - uncovered
-            self._uncovered[table] = uncovered
+            self._uncovered[table] = settling.uncovered if table == "sessions" else uncovered[table]
+            self._checked[table] = rows - self._uncovered[table]
+
+    def _began_with_more(self) -> bool:
+        """Whether a chain says that something had been recorded before it without one."""
+        afters = [note.get("after") for chain in self._chains.values() for _, note in chain.genesis]
+        return any(isinstance(after, dict) and after.get("chain") is None for after in afters)
 
     def _check_heads(self) -> None:
         if not self._heads:
