@@ -21,7 +21,6 @@ _WAIT_MS: Final = 10_000
 """How long BigQuery is asked to wait for a result before it answers; shorter than our own patience with an answer."""
 _LONGEST_QUERY: Final = 600.0
 _TRIES: Final = 4
-_FIRST_PAUSE: Final = 1.0
 _AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 _NOT_FOUND: Final = 404
 _ERROR: Final = 400
@@ -43,14 +42,18 @@ class BigQuery:
         http: from `hoop_mitm.outbound`: goes where the gateway's requests go.
         token: gives an access token that is good now. May raise `CredentialError`.
         page: rows, or jobs, that an answer brings at most.
+        pause: seconds before the second try; each later one waits twice as long as the one before.
 
     Every method raises `AskingError` when BigQuery cannot be reached or refuses; the text says what to do.
     """
 
-    def __init__(self, http: requests.Session, token: Callable[[], str], *, page: int = 1_000) -> None:
+    def __init__(
+        self, http: requests.Session, token: Callable[[], str], *, page: int = 1_000, pause: float = 1.0
+    ) -> None:
         self._http = http
         self._token = token
         self._page = page
+        self._pause = pause
 
     def job(self, project: str, job_id: str, location: str | None) -> Ran | None:
         """The job with this id; ``None`` when BigQuery knows none."""
@@ -139,7 +142,7 @@ class BigQuery:
         return self._call("GET", url, may_be_missing=may_be_missing, params=dict(parameters))
 
     def _call(self, method: str, url: str, *, may_be_missing: bool = False, **more: Any) -> dict[str, Any] | None:
-        pause = _FIRST_PAUSE
+        pause = self._pause
         for left in reversed(range(_TRIES)):
             try:
                 # Without redirects: a token goes to no other host.

@@ -158,11 +158,11 @@ def test_a_job_that_failed_is_listed_with_its_error(alice: Asker) -> None:
 
 
 def test_a_query_without_a_job_is_listed_under_its_query_id(alice: Asker) -> None:
-    answer = alice.query("SELECT 1 AS jobless", jobCreationMode="JOB_CREATION_OPTIONAL").json()
+    answer = alice.query("SELECT 1 AS listed_jobless", jobCreationMode="JOB_CREATION_OPTIONAL").json()
 
     assert "jobReference" not in answer
     assert alice.session.get(f"{API}/jobs/{answer['queryId']}").status_code == 404
-    assert alice.rows(f"SELECT job_id FROM {VIEW} WHERE query = 'SELECT 1 AS jobless'") == [(answer["queryId"],)]
+    assert alice.rows(f"SELECT job_id FROM {VIEW} WHERE query = 'SELECT 1 AS listed_jobless'") == [(answer["queryId"],)]
 
 
 def test_the_statements_of_a_script_are_jobs_below_it(alice: Asker) -> None:

@@ -18,16 +18,14 @@ import duckdb
 import pytest
 from ruamel.yaml import YAML
 
-from hoop_mitm import outbound
 from hoop_mitm.archive import open_archive
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import bigquery
-from tests.devkit.google_clients import upstream
 from tests.faults.test_intents import ask_and_kill, ran
 from tests.faults.test_killed import JOBS, QUERIES
 from tests.gateways import RunningGateway
+from tests.reconciling.asking import Somebody
 
-API = "https://bigquery.googleapis.com"
 HERS = "SELECT id FROM shop.orders WHERE id < 3"
 LOST = "SELECT 'sent just before the end' AS lost"
 
@@ -51,26 +49,6 @@ class Scene:
         assert done.stdout, done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
         return report
-
-
-class Direct:
-    """Somebody who asks BigQuery past the gateway, with an access token of Google's."""
-
-    def __init__(self, world: World, email: str) -> None:
-        self._session = outbound.session(upstream(world))
-        self._session.headers["Authorization"] = f"Bearer {world.google.issue(email)}"
-
-    def query(self, statement: str, job_id: str, *, location: str | None = None, **configuration: Any) -> str:
-        body = {
-            "jobReference": {"projectId": "acme", "jobId": job_id, **({"location": location} if location else {})},
-            "configuration": {"query": {"query": statement, "useLegacySql": False}, **configuration},
-        }
-        answer = self._session.post(f"{API}{JOBS}", json=body)
-        assert answer.status_code == 200, answer.text
-        return job_id
-
-    def delete(self, job_id: str) -> None:
-        assert self._session.delete(f"{API}{JOBS}/{job_id}/delete").status_code == 204
 
 
 def through(scene: Scene, token: str, target: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -115,19 +93,19 @@ def honest(scene: Scene, world: World) -> None:
 
 def around(scene: Scene, world: World) -> None:
     """All ways around it that are known."""
-    mallory = Direct(world, "mallory@acme.example")
+    mallory = Somebody.of(world, "mallory@acme.example")
     label = {"hoop-session": scene.session}
-    scene.ids["plain"] = mallory.query("SELECT email FROM shop.customers", "around-plain")
+    scene.ids["plain"] = mallory.run("SELECT email FROM shop.customers", "around-plain")
     # Everything that can be copied is copied: text, label, and the look of a reconciliation.
-    scene.ids["copied label"] = mallory.query(HERS, "around-label", labels=label)
-    scene.ids["dressed up"] = mallory.query("SELECT 1 AS dressed", "around-dressed", labels={"hoop-reconcile": "jobs"})
-    scene.ids["own account"] = Direct(world, world.google.gateway_account.email).query(
+    scene.ids["copied label"] = mallory.run(HERS, "around-label", labels=label)
+    scene.ids["dressed up"] = mallory.run("SELECT 1 AS dressed", "around-dressed", labels={"hoop-reconcile": "jobs"})
+    scene.ids["own account"] = Somebody.of(world, world.google.gateway_account.email).run(
         "SELECT 1 AS with_a_stolen_key", "around-stolen", labels=label
     )
-    scene.ids["abroad"] = mallory.query("SELECT 1 AS abroad", "around-abroad", location="EU")
-    scene.ids["script around"] = mallory.query("DECLARE y INT64; SELECT y AS c;", "around-script")
+    scene.ids["abroad"] = mallory.run("SELECT 1 AS abroad", "around-abroad", location="EU")
+    scene.ids["script around"] = mallory.run("DECLARE y INT64; SELECT y AS c;", "around-script")
     # An id that the gateway was told of and BigQuery refused, because the job is somebody else's already.
-    scene.ids["taken"] = mallory.query("SELECT 1 AS taken", "around-taken", labels=label)
+    scene.ids["taken"] = mallory.run("SELECT 1 AS taken", "around-taken", labels=label)
     refused = through(
         scene,
         world.issuer.token("alice"),
@@ -302,7 +280,7 @@ def test_what_cannot_be_asked_is_said_and_the_status_is_3(clean: Scene, world: W
 
 def test_a_finding_weighs_more_than_what_cannot_be_asked(clean: Scene, world: World) -> None:
     through(clean, world.issuer.token("alice"), QUERIES, {"query": "SELECT 1", "useLegacySql": False})
-    Direct(world, "mallory@acme.example").query("SELECT 1", f"weighs-more-{time.time_ns()}")
+    Somebody.of(world, "mallory@acme.example").run("SELECT 1", f"weighs-more-{time.time_ns()}")
 
     assert clean.reconcile("--location", "narnia").returncode == 1
     assert clean.report("--location", "narnia")["complete"] is False
