@@ -81,7 +81,7 @@ def _why_not(profile: ClientProfile, id_token: str) -> str:
 
 def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, Any]:
     gateway = profile.gateway
-    session = outbound.session(Upstream(proxy=gateway.url), ca=gateway.ca)
+    session = outbound.session(Upstream(proxy=gateway.url), ca=profile.authority)
     # The gateway itself may be on this machine, and is the proxy here, not what is reached through it.
     session.proxies = {"https": gateway.url}
     try:
@@ -90,7 +90,7 @@ def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, A
     except requests.exceptions.SSLError:
         raise Unreachable(
             f"What answers at {gateway.url} is not the gateway of your client file: its certificate is another "
-            f"authority's{f' than {gateway.ca}' if gateway.ca else ''}. Run `hoop-mitm init` again, or ask the gateway's owner."
+            "authority's than the one that it names. Run `hoop-mitm init` again, or ask the gateway's owner."
         ) from None
     except requests.exceptions.JSONDecodeError:
         raise _not_ours(profile) from None

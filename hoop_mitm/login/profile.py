@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import Field, ValidationError, model_validator
 
-from hoop_mitm.config.loader import document
+from hoop_mitm.config.loader import document, load
 from hoop_mitm.config.model import Claims, IssuerUrl, Model, ProxyUrl, Text
 from hoop_mitm.errors import ConfigError
 
@@ -62,6 +62,13 @@ class ClientProfile(Model):
         if "openid" not in self.scopes:
             raise ValueError("`scopes` needs `openid`: without it the issuer gives no ID token")
         return self
+
+    @property
+    def authority(self) -> Path | None:
+        """The certificate that clients of the gateway must trust, if it is known here."""
+        if self.gateway.ca or not (self.gateway.config and self.gateway.config.is_file()):
+            return self.gateway.ca
+        return load(self.gateway.config).gateway.certs / "mitmproxy-ca-cert.pem"
 
     @property
     def connection(self) -> str:
