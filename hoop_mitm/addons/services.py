@@ -9,6 +9,7 @@ from mitmproxy import connection
 from uuid_utils import uuid7
 
 from hoop_mitm.addons.intents import Intents
+from hoop_mitm.addons.looks import Looks
 from hoop_mitm.addons.ticket import Ticket, Tickets
 from hoop_mitm.config import Config
 from hoop_mitm.credentials import CredentialSource
@@ -57,18 +58,21 @@ class Services:
         self.exchange = TokenExchange(self.authenticator, self.sessions)
         self.uploads: dict[str, str] = {}
         self.intents = Intents(self)
+        self.looks = Looks(self)
         self._ready = asyncio.Event()
 
     async def start(self) -> None:
         await self.recorder.start()
         started = self.event_record("gateway.started", "The gateway started.")
         await self.recorder.write(started)
+        await self.looks.begin()
         self._ready.set()
         self.intents.begin(started.id)
 
     async def stop(self) -> None:
         """Ends all sessions and writes what is under way."""
         await self.intents.end()
+        await self.looks.end()
         try:
             await self.end_sessions(self.sessions.all())
             await self.event("gateway.stopped", "The gateway stopped.")

@@ -10,6 +10,7 @@ from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import Exchange, FlowEntry, JobEntry, SessionDetail, SessionEntry
 from hoop_mitm.archive.following import Follower, News
 from hoop_mitm.archive.ledger import Ledger
+from hoop_mitm.archive.looking import Looking
 from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.errors import NotInArchive
 
@@ -44,12 +45,16 @@ _FLOWS_AT_ONCE, _BYTES_AT_ONCE = 200, 8 * 2**20
 class Archive:
     """A recording, open for reading. Use it as a context manager, and not for long: the gateway's fold waits.
 
+    Of one that is shared, nothing is given before a note is left of who looks (``looking``); everything here raises
+    ``ArchiveError`` where that is not possible.
+
     Attributes:
         path: the file.
         pending: records that lie in the journal and are not in the file yet; ``None`` when the journal cannot be read.
     """
 
     def __init__(self, database: Database, pending: int | None = 0) -> None:
+        self._looking = Looking(database.path)
         self.path = database.path
         self.pending = pending
         self._database = database
@@ -68,10 +73,12 @@ class Archive:
     def sessions(self, limit: int | None = None) -> tuple[SessionEntry, ...]:
         """The newest ``limit`` sessions (all, when ``None``), newest first."""
         newest = self._database.all(_WHICH_SESSIONS, [2**62 if limit is None else limit])
+        self._looking.at([row[0] for row in newest])
         return stored.sessions(self._database, [row[0] for row in newest])
 
     def short_ids(self) -> dict[str, str]:
         """For each session's id the shortest beginning that no other has, of at least 8 characters."""
+        self._looking.at()
         ids = [row[0] for row in self._database.all("SELECT id FROM sessions ORDER BY id")]
         short: dict[str, str] = {}
         for before, id, after in zip(["", *ids], ids, [*ids[1:], ""], strict=False):  # noqa: A001
@@ -106,10 +113,12 @@ class Archive:
             return self._session(matches[0][0])
         if not matches:
             raise self._unknown(reference)
+        self._looking.at([match[0] for match in matches])
         raise _ambiguous(reference, matches, named=bool(named))
 
     def show(self, session: SessionEntry) -> SessionDetail:
         """Everything that happened in ``session``, in order."""
+        self._looking.at([session.id])
         return SessionDetail(
             session,
             stored.jobs(self._database, [session.id]),
@@ -119,19 +128,26 @@ class Archive:
 
     def search(self, query: Query, *, limit: int = 50, before: Cursor | None = None) -> search.Page:
         """Up to ``limit`` jobs, exchanges and events that ``query`` asks for, newest first, after the place ``before``."""
-        return search.find(self._database, query, limit, before)
+        page = search.find(self._database, query, limit, before)
+        self._looking.at(_sessions_of(page.hits), about=str(query))
+        return page
 
     def follow(self, follower: Follower, last: int) -> tuple[News, ...]:
         """The last ``last`` things that ``follower`` looks for; :meth:`news`, of this archive opened again, goes on."""
-        return follower.begin(self._database, last)
+        news = follower.begin(self._database, last)
+        self._looking.at(_sessions_of(each.hit for each in news), about=str(follower.query))
+        return news
 
     def news(self, follower: Follower) -> tuple[News, ...]:
         """What has come since ``follower`` looked last."""
-        return follower.look(self._database)
+        news = follower.look(self._database)
+        self._looking.at(_sessions_of(each.hit for each in news))
+        return news
 
     @property
     def ledger(self) -> Ledger:
         """The jobs of all sessions, as reconciliation compares them with BigQuery's list."""
+        self._looking.at()
         return Ledger(self._database)
 
     def rows(self, job: JobEntry, limit: int | None = None) -> "Result | None":
@@ -139,10 +155,12 @@ class Archive:
 
         ``None`` when it got none that were recorded. With ``limit`` the result holds no more rows than that.
         """
+        self._looking.at()
         return results.of_job(self._database, job, limit)
 
     def rows_of_flow(self, flow: FlowEntry, limit: int | None = None) -> "Result | None":
         """The rows that one exchange brought, also of a table that was read without a job; as ``rows``."""
+        self._looking.at()
         return results.of_flow(self._database, flow, limit)
 
     def exchange(self, flow: FlowEntry) -> Exchange:
@@ -151,6 +169,7 @@ class Archive:
 
     def exchanges(self, flows: Iterable[FlowEntry]) -> Iterator[Exchange]:
         """What went over the wire for each of ``flows``, in their order; a few bodies at a time are held in memory."""
+        self._looking.at()
         for some in _by_size(flows):
             rows = {row[0]: row[1:] for row in self._database.all(_EXCHANGES, [[flow.id for flow in some]])}
             wanted = {digest for row in rows.values() for digest in row[2:] if digest is not None}
@@ -166,6 +185,7 @@ class Archive:
                 )
 
     def _session(self, id: str) -> SessionEntry:  # noqa: A002
+        self._looking.at([id])
         return stored.sessions(self._database, [id])[0]
 
     def _nth(self, matches: Sequence[tuple[Any, ...]], back: int, reference: str, *, of: str) -> SessionEntry:
@@ -188,6 +208,10 @@ class Archive:
             f"No session in {self.path} has the id, the beginning of an id, or the name {reference!r}. "
             "`hoop-mitm sessions` lists them."
         )
+
+
+def _sessions_of(hits: Iterable[search.Hit]) -> list[str]:
+    return [hit.session.id for hit in hits if hit.session is not None]
 
 
 def _by_size(flows: Iterable[FlowEntry]) -> Iterator[list[FlowEntry]]:

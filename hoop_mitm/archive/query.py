@@ -6,7 +6,7 @@ job does not tell: it was refused, or it failed. An event is found unless it onl
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -59,6 +59,16 @@ class Query:
     type: str | None = None
     min_bytes: int | None = None
     session: str | None = None
+
+    def __str__(self) -> str:
+        """What is given of it: ``text='salaries' verdict='deny'``."""
+        given = ((each.name, getattr(self, each.name)) for each in fields(self))
+        told = (
+            f"{name}={value.isoformat() if isinstance(value, datetime) else repr(value)}"
+            for name, value in given
+            if value
+        )
+        return " ".join(told)
 
 
 @dataclass(frozen=True, slots=True)

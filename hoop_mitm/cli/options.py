@@ -1,5 +1,6 @@
 """Options that the commands which read a recording share."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import click
 
 type Command = Callable[..., Any]
 
-db_option = click.option(
+_db = click.option(
     "--db",
     type=click.Path(path_type=Path),
     envvar="HOOP_DB",
@@ -17,6 +18,35 @@ db_option = click.option(
     show_envvar=True,
     help="The recording: its file, or the directory it lies in.",
 )
+
+
+def db_option(command: Command) -> Command:
+    """``--db``; what the command reads of a shared recording is noted under its name."""
+
+    @functools.wraps(command)
+    def noted(*arguments: Any, **options: Any) -> Any:
+        from hoop_mitm.archive import looking
+
+        _, _, name = click.get_current_context().command_path.partition(" ")
+        with looking.by(name, _login):
+            return command(*arguments, **options)
+
+    return _db(noted)
+
+
+def _login() -> str | None:
+    """As whom the reader is signed in on this machine, as far as that can be told without asking anybody."""
+    from hoop_mitm.errors import HoopError
+    from hoop_mitm.login import TokenStore, load_profile
+    from hoop_mitm.login.id_token import principal_of
+
+    try:
+        profile = load_profile()
+        tokens = TokenStore(profile).load()
+        return str(principal_of(profile, tokens.id_token)) if tokens else None
+    except (HoopError, OSError):
+        return None
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 

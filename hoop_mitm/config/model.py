@@ -478,6 +478,11 @@ class Recording(Model):
     fold_interval: Duration = Field(
         default=timedelta(seconds=1), description="how often the journal is folded into the archive"
     )
+    shared: bool = Field(
+        default=False,
+        description="whether the members of the directory's group may read the archive; every reading command then leaves "
+        "word of who looked at what, as an event (docs/recordings.md)",
+    )
     checkpoint_every: int = Field(
         default=10_000, gt=0, description="records after which the chain is signed, beside once a minute"
     )

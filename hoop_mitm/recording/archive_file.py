@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.layout import sync_directory
+from hoop_mitm.recording.layout import Layout, sync_directory
 
 VERSION = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -162,7 +162,7 @@ def _make(path: Path) -> None:
             connection.execute("CHECKPOINT archive")
         finally:
             connection.close()
-        new.chmod(0o600)
+        new.chmod(Layout(path.parent).archive_mode)
         new.rename(path)
         sync_directory(path.parent)
     except (OSError, duckdb.Error) as error:

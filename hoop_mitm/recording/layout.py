@@ -2,6 +2,7 @@
 
 recordings/
   hoop.duckdb            the archive
+  looks/                 of a shared recording: where its readers leave word (sharing, looks)
   journal/
     lock                 held by the gateway that records here
     fold.lock            held by whoever folds
@@ -49,6 +50,20 @@ class Layout:
     @property
     def archive(self) -> Path:
         return self.directory / "hoop.duckdb"
+
+    @property
+    def looks(self) -> Path:
+        return self.directory / "looks"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others than its owner may read the recording (``sharing``)."""
+        return os.path.lexists(self.looks)
+
+    @property
+    def archive_mode(self) -> int:
+        """The permissions of the archive."""
+        return 0o640 if self.is_shared else 0o600
 
     @property
     def journal(self) -> Path:
