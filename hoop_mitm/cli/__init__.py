@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "run": ("hoop_mitm.cli.run:run", "Run a command whose requests to BigQuery go through the gateway."),
         "env": ("hoop_mitm.cli.env:env", "Print the variables with which BigQuery is asked through the gateway."),
         "setup": ("hoop_mitm.cli.setup:setup", "Tell an editor's programs to ask BigQuery through the gateway."),
+        "doctor": ("hoop_mitm.cli.doctor:doctor", "Say what is wrong with the set-up, and what to do about it."),
     },
     "Run the gateway": {
         "init": ("hoop_mitm.cli.init:init", "Describe a gateway, and make all that it needs."),

@@ -73,6 +73,11 @@ def child_environment(existing: Mapping[str, str], variables: Mapping[str, str])
     return {name: value for name, value in existing.items() if name not in BYPASSES} | dict(variables)
 
 
+def leads_google_past(host: str) -> bool:
+    """Whether a ``NO_PROXY`` entry leads one of Google's hosts past a proxy, in some client's way of matching."""
+    return bool(host.strip()) and not _stays_direct(host)
+
+
 def _stays_direct(host: str) -> bool:
     """Whether a ``NO_PROXY`` entry is harmless: it matches none of Google's hosts, in any client's way of matching."""
     name = host.strip().lower()
