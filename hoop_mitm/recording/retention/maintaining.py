@@ -28,6 +28,7 @@ def maintained(layout: Layout, *, wait: float = PATIENCE) -> Iterator[None]:
     """
     hold = Hold(layout.maintenance_lock)
     try:
+        layout.journal.mkdir(mode=0o700, exist_ok=True)
         taken = hold.take(wait=wait)
     except OSError as error:
         raise RecordingError(f"{layout.maintenance_lock} cannot be written ({reason(error)}).") from error

@@ -1,0 +1,287 @@
+"""What is older than it is kept is gone, to the byte; what is younger is as it was; and the recording is still evidence."""
+
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+
+import duckdb
+import pytest
+
+from hoop_mitm.bigquery.operation import Operation
+from hoop_mitm.recording.fold import YOUNG, fold_once
+from hoop_mitm.recording.layout import Layout
+from hoop_mitm.recording.retention import apply, look, remove_copies
+from tests.archive.building import Builder, columns
+from tests.recording.building import BASE, QUERY, RESULTS, ask, ask_one, intent
+from tests.recording.folding import keys
+from tests.recording.retention.recorded import Recorded, ago, cutoff, cutoffs
+from tests.recording.retention.searching import finds
+
+#: Days that each class is kept.
+KEPT = cutoffs(acme=cutoff(30, 180, 400))
+
+
+@pytest.mark.parametrize(
+    ("age", "body", "statement", "record"),
+    [
+        (1, True, True, True),
+        (29.9, True, True, True),
+        (30.1, False, True, True),
+        (179.9, False, True, True),
+        (180.1, False, False, True),
+        (399.9, False, False, True),
+        (400.1, False, False, False),
+    ],
+)
+def test_each_class_goes_when_it_is_due(tmp_path, age, body, statement, record):
+    recorded = Recorded(tmp_path)
+    job = recorded.job(age=age)
+    quoted, denied = recorded.failed(age=age), recorded.denied(age=age)
+    recorded.fold()
+    for text in (job.body, job.statement, quoted, denied):
+        assert finds(tmp_path, text), "the search must be able to find what is there"
+
+    recorded.apply(KEPT)
+
+    assert bool(finds(tmp_path, job.body)) is body
+    assert bool(finds(tmp_path, job.statement)) is statement
+    assert bool(finds(tmp_path, quoted)) is statement
+    assert bool(finds(tmp_path, denied)) is statement
+    assert bool(finds(tmp_path, "alice@acme.example")) is record
+    assert bool(ask(tmp_path, "FROM flows")) is record
+    assert bool(ask(tmp_path, "FROM jobs")) is record
+    assert bool(ask(tmp_path, "FROM sessions")) is record
+    recorded.verified()
+
+
+def test_what_is_left_of_a_job_is_what_its_remaining_records_tell(tmp_path):
+    recorded = Recorded(tmp_path)
+    young, old, older = (recorded.job(age=age, session=str(age)) for age in (1, 100, 200))
+    recorded.fold()
+    before = {key: ask_one(tmp_path, "FROM jobs WHERE key = ?", key) for key in (young.key, old.key, older.key)}
+
+    recorded.apply(KEPT)
+
+    after = {key: ask_one(tmp_path, "FROM jobs WHERE key = ?", key) for key in (young.key, old.key, older.key)}
+    assert after[young.key] == before[young.key]
+    assert after[old.key] == before[old.key]
+    changed = {name for name, value in after[older.key].items() if value != before[older.key][name]}
+    # Which tables it read was known from the statement alone.
+    assert changed == {"statement", "fingerprint", "schema", "labels", "tables_from"}
+    assert after[older.key]["statement_type"] == "SELECT"
+    assert after[older.key]["bytes_billed"] == 1048576
+
+
+def test_each_connection_keeps_its_own_time_and_others_the_common_one(tmp_path):
+    recorded = Recorded(tmp_path)
+    jobs = {name: recorded.job(age=50, connection=name) for name in ("short", "long", "gone")}
+    recorded.refused_sign_in("bob", age=50)
+    recorded.fold()
+
+    recorded.apply(cutoffs(short=cutoff(10), long=cutoff(100), other=cutoff(20, 40, 45)))
+
+    left = {name: (bool(finds(tmp_path, job.body)), bool(finds(tmp_path, job.statement))) for name, job in jobs.items()}
+    # A connection that is no longer in hoop.yaml, and what belongs to none.
+    assert left == {"short": (False, True), "long": (True, True), "gone": (False, False)}
+    assert finds(tmp_path, "bob@acme.example") == set()
+    recorded.verified()
+
+
+def test_nothing_is_touched_when_nothing_is_due(tmp_path):
+    recorded = Recorded(tmp_path)
+    recorded.job(age=5)
+    recorded.fold()
+    before = recorded.archive.stat()
+
+    applied = recorded.apply(KEPT)
+
+    assert (applied.plan.empty, applied.plan.shares, applied.rewritten) == (True, (), None)
+    assert (recorded.archive.stat().st_ino, recorded.archive.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert ask(tmp_path, "FROM events WHERE type = 'retention.applied'") == []
+
+
+def test_what_would_go_is_what_goes(tmp_path):
+    recorded = Recorded(tmp_path)
+    for age in (1, 100, 200, 500):
+        recorded.job(age=age, session=str(age))
+    recorded.failed(age=500)
+    recorded.fold()
+
+    planned = look(recorded.layout, KEPT)
+    applied = recorded.apply(KEPT)
+
+    assert planned == applied.plan
+    counts = {share.what: (share.flows, share.jobs, share.sessions, share.bodies) for share in planned.shares}
+    assert counts == {"bodies": (6, 0, 0, 8), "statements": (3, 1, 0, 0), "metadata": (4, 2, 2, 6)}
+    [share] = [share for share in planned.shares if share.what == "bodies"]
+    assert (share.oldest, share.newest) == (ago(200.001), ago(100))
+    assert look(recorded.layout, KEPT).empty
+
+
+def test_a_second_time_takes_what_has_become_due(tmp_path):
+    recorded = Recorded(tmp_path)
+    job = recorded.job(age=100)
+    recorded.fold()
+    for keep in (cutoff(30), cutoff(30, 60), cutoff(30, 60, 90)):
+        recorded.apply(cutoffs(acme=keep))
+        recorded.verified()
+
+    assert finds(tmp_path, job.body) | finds(tmp_path, job.statement) | finds(tmp_path, "alice@acme.example") == set()
+    assert ask(tmp_path, "SELECT count(*) FROM observations") == [(0,)]
+    taken = ask(tmp_path, "SELECT event_seq, list(DISTINCT part ORDER BY part) FROM removals GROUP BY ALL ORDER BY 1")
+    assert [parts for _, parts in taken] == [["request_body", "response_body"], ["statement"], ["record"]]
+
+
+def test_a_body_that_several_share_goes_with_the_last_of_them(tmp_path):
+    recorded = Recorded(tmp_path)
+    sql = "SELECT 'the same for both'"
+    for age in (50, 10):
+        session = recorded.session("alice", age=age, session=str(age))
+        recorded._flow(
+            session, age, Operation(QUERY, "acme", statement=sql), f"{BASE}/queries", {"query": sql}, {"a": 1}
+        )
+    recorded.fold()
+    hashes = "SELECT count(DISTINCT hash) FROM bodies"
+    assert ask(tmp_path, hashes) == [(2,)]
+
+    assert recorded.apply(cutoffs(acme=cutoff(30))).rewritten is None
+    assert ask(tmp_path, hashes) == [(2,)]
+
+    recorded.apply(cutoffs(acme=cutoff(5)))
+    assert ask(tmp_path, hashes) == [(0,)]
+    recorded.verified()
+
+
+def test_the_space_is_given_back(tmp_path):
+    recorded = Recorded(tmp_path)
+    session = recorded.session("alice", age=50)
+    for _ in range(8):
+        recorded._flow(
+            session, 50, Operation(RESULTS, "acme"), f"{BASE}/queries/j", None, {"rows": secrets.token_hex(2**21)}
+        )
+    recorded.fold()
+
+    rewritten = recorded.apply(KEPT).rewritten
+
+    assert rewritten.size_before > 16 * 2**20
+    assert rewritten.size_after < rewritten.size_before - 15 * 2**20
+    assert recorded.archive.stat().st_size == rewritten.size_after
+
+
+def test_views_macros_comments_and_permissions_are_as_they_were(tmp_path):
+    recorded = Recorded(tmp_path)
+    recorded.job(age=50)
+    recorded.fold()
+    with duckdb.connect(recorded.archive) as connection:
+        connection.execute("CREATE OR REPLACE MACRO usd_per_tib() AS 7.5")
+    recorded.archive.chmod(0o640)
+    questions = (
+        "SELECT view_name, sql, comment FROM duckdb_views() WHERE NOT internal ORDER BY 1",
+        "SELECT table_name, column_name, data_type, is_nullable, comment FROM duckdb_columns() WHERE NOT internal ORDER BY ALL",
+        "SELECT table_name, comment FROM duckdb_tables() ORDER BY 1",
+        "SELECT function_name, macro_definition FROM duckdb_functions() WHERE NOT internal ORDER BY 1",
+        "FROM archive",
+        "FROM journals",
+    )
+    before = [ask(tmp_path, question) for question in questions]
+
+    recorded.apply(KEPT)
+
+    assert [ask(tmp_path, question) for question in questions] == before
+    assert before[3] == [("usd_per_tib", "7.5")]
+    assert recorded.archive.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_reader_reads_on_in_what_it_has_open(tmp_path):
+    recorded = Recorded(tmp_path)
+    job = recorded.job(age=50)
+    recorded.fold()
+    with duckdb.connect(recorded.archive, read_only=True) as reader:
+        done = subprocess.run([sys.executable, "-m", "tests.recording.retention.applied", tmp_path, "30"], check=False)
+        assert done.returncode == 0
+        assert reader.execute("SELECT count(*) FROM bodies").fetchone() != (0,)
+
+    assert finds(tmp_path, job.body) == set()
+    recorded.verified()
+
+
+def test_the_next_gateway_goes_on_in_the_same_chain(tmp_path):
+    recorded = Recorded(tmp_path)
+    recorded.job(age=50)
+    recorded.fold().apply(KEPT)
+
+    again = Recorded(tmp_path)
+    young = again.job(age=0)
+    again.fold()
+
+    assert finds(tmp_path, young.body)
+    report = again.verified()
+    assert sorted(chain.origin for chain in report.chains) == ["archive", "gateway"]
+    assert not report.notes
+
+
+def test_the_journal_forgets_what_the_archive_forgets(tmp_path):
+    recorded = Recorded(tmp_path)
+    job = recorded.job(age=50)
+    recorded.fold()
+    assert any(place.startswith("journal/") for place in finds(tmp_path, job.body))
+    recorded.layout.fold_log.write_text(f"could not convert {job.body}\n")
+
+    applied = recorded.apply(KEPT)
+
+    assert applied.rewritten.segments == 1
+    assert finds(tmp_path, job.body) == set()
+    # Whose job it is stays known.
+    assert finds(tmp_path, "subject-of-alice")
+
+
+def test_older_copies_are_named_and_removed_only_when_asked(tmp_path):
+    recorded = Recorded(tmp_path)
+    job = recorded.job(age=50)
+    recorded.fold()
+    copies = [tmp_path / "hoop.duckdb.v1-backup", tmp_path / "journal" / "0000000000000001.damaged"]
+    for copy in copies:
+        shutil.copy(recorded.archive, copy)
+
+    applied = recorded.apply(KEPT)
+
+    assert [copy.path for copy in applied.copies] == copies
+    assert finds(tmp_path, job.body)
+    remove_copies(applied.copies)
+    assert finds(tmp_path, job.body) == set()
+
+
+def test_an_exchange_that_goes_on_is_not_old(tmp_path):
+    recorded = Recorded(tmp_path)
+    session = recorded.session("alice", age=50)
+    open_for_long = intent(request={"query": "SELECT 1"}, statement="SELECT 1", session=session, started_at=ago(50))
+    recorded.gateway.write(open_for_long)
+    for _ in range(2):
+        fold_once(tmp_path)
+        time.sleep(YOUNG + 0.1)
+    fold_once(tmp_path)
+
+    assert look(recorded.layout, cutoffs(acme=cutoff(1, 1, 1))).empty
+    recorded.gateway.die()
+
+
+def test_what_was_recorded_before_there_were_chains_goes_too(tmp_path):
+    body, statement = "row-from-before-the-chain", "text-from-before-the-chain"
+    builder = Builder(tmp_path / "hoop.duckdb")
+    for age in (1, 50, 100, 200):
+        session = builder.session(at=ago(age), ended=60)
+        builder.asked(session, f"SELECT '{statement}-{age}'", columns(x="STRING"), [(f"{body}-{age}",)], at=ago(age))
+        builder.event(session, "session.ended", f"It ended {age} days ago.", at=ago(age))
+    builder.write()
+
+    apply(Layout(tmp_path), keys().newest, cutoffs(acme=cutoff(30, 60, 150)), "the test", lambda _: None)
+
+    left = {age: [bool(finds(tmp_path, f"{text}-{age}")) for text in (body, statement)] for age in (1, 50, 100, 200)}
+    assert left == {1: [True, True], 50: [False, True], 100: [False, False], 200: [False, False]}
+    assert [rows for (rows,) in ask(tmp_path, "SELECT count(*) FROM events WHERE type = 'session.ended'")] == [3]
+    assert ask(tmp_path, "SELECT count(*), count(statement), count(fingerprint), count(schema) FROM jobs") == [
+        (3, 2, 0, 2)
+    ]
+    assert ask(tmp_path, "SELECT count(*) FROM sessions") == [(3,)]

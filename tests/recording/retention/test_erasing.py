@@ -1,0 +1,193 @@
+"""All that is recorded of one person is gone, to the byte; everybody else's is as it was; and all of it still verifies."""
+
+import hashlib
+import sqlite3
+
+import pytest
+
+from hoop_mitm.bigquery.operation import Operation
+from hoop_mitm.errors import HeldError, NotInArchive
+from hoop_mitm.recording.retention import erase, place_hold, release_hold, trace
+from hoop_mitm.recording.retention.erasing import NamesThePersonError
+from hoop_mitm.recording.retention.persons import naming
+from tests.recording.building import BASE, QUERY, ask
+from tests.recording.retention.recorded import ISSUER, Recorded
+from tests.recording.retention.searching import finds
+
+ALICE, BOB = "alice@acme.example", "bob@acme.example"
+#: What would be said of Bob by anyone who reads the archive.
+_OF_BOB = (
+    "SELECT * EXCLUDE (groups) FROM sessions WHERE email = 'bob@acme.example' ORDER BY id",
+    "SELECT * FROM jobs WHERE session_id IN (SELECT id FROM sessions WHERE email = 'bob@acme.example') ORDER BY key",
+    "SELECT * FROM flows WHERE session_id IN (SELECT id FROM sessions WHERE email = 'bob@acme.example') ORDER BY id",
+    "SELECT * FROM events WHERE email = 'bob@acme.example' ORDER BY id",
+)
+
+
+def erased(recorded: Recorded, who: str = ALICE, reason: str = "ticket 4711"):
+    return erase(recorded.layout, recorded.key, who, reason=reason, by="the test", progress=lambda _: None)
+
+
+@pytest.fixture
+def recorded(tmp_path) -> Recorded:
+    made = Recorded(tmp_path)
+    for name in ("alice", "bob"):
+        made.job(name, age=20)
+        made.failed(name, age=10)
+        made.denied(name, age=5)
+    return made
+
+
+def test_nothing_of_them_is_left_and_everything_of_others(recorded, tmp_path):
+    texts = [recorded.failed(age=3), recorded.denied(age=3), *vars_of(recorded.job(age=2))]
+    recorded.refused_sign_in("alice", age=1)
+    recorded.refused_sign_in("bob", age=1)
+    recorded.fold()
+    bobs = [ask(tmp_path, question) for question in _OF_BOB]
+    for text in (*texts, ALICE, "subject-of-alice"):
+        assert finds(tmp_path, text), "the search must be able to find what is there"
+
+    done = erased(recorded)
+
+    for text in (*texts, ALICE, "subject-of-alice", "alice"):
+        assert finds(tmp_path, text) == set()
+    assert [ask(tmp_path, question) for question in _OF_BOB] == bobs
+    assert finds(tmp_path, "subject-of-bob")
+    assert (done.traces.sessions, done.traces.events) == (1, 1)
+    recorded.verified()
+
+
+def vars_of(job):
+    return job.body, job.statement, job.key.partition(":")[2]
+
+
+def test_a_result_that_others_got_too_stays_theirs(recorded, tmp_path):
+    sql, rows = "SELECT 'asked by both'", {"rows": "got by both"}
+    for name in ("alice", "bob"):
+        session = recorded.session(name, age=1)
+        recorded._flow(session, 1, Operation(QUERY, "acme", statement=sql), f"{BASE}/queries", {"query": sql}, rows)
+    recorded.fold()
+
+    erased(recorded)
+
+    assert any("bodies.data" in place for place in finds(tmp_path, "got by both"))
+    assert ask(tmp_path, "SELECT count(*) FROM jobs WHERE statement = ?", sql) == [(1,)]
+    recorded.verified()
+
+
+def test_the_event_names_them_to_nobody_but_the_holder_of_the_receipt(recorded, tmp_path):
+    done = erased(recorded.fold())
+
+    [(message, details)] = ask(tmp_path, "SELECT message, details FROM events WHERE type = 'erasure.applied'")
+    receipt = done.receipt
+    assert receipt.commitment in details
+    assert "ticket 4711" in details
+    assert receipt.salt not in message + details
+    assert finds(tmp_path, receipt.salt) == set()
+    salted = b"hoop-mitm part 1\0principal\0" + bytes.fromhex(receipt.salt) + receipt.principal.encode()
+    assert hashlib.sha256(salted).hexdigest() == receipt.commitment
+
+
+@pytest.mark.parametrize("who", [ALICE, "Alice@ACME.example", f"{ISSUER}#subject-of-alice"])
+def test_they_are_found_by_email_and_by_issuer_and_subject(recorded, tmp_path, who):
+    recorded.fold()
+    assert trace(recorded.layout, who).flows == 5
+    assert trace(recorded.layout, who).keys == (f"{ISSUER}#subject-of-alice",)
+    assert finds(tmp_path, ALICE)
+
+
+@pytest.mark.parametrize(
+    "who", ["carol@acme.example", "acme.example", "alice", "lice@acme.example", f"{ISSUER}#nobody", "%"]
+)
+def test_nobody_is_erased_whom_nothing_names(recorded, tmp_path, who):
+    recorded.fold()
+    before = recorded.archive.read_bytes()
+    with pytest.raises(NotInArchive, match="Nothing is recorded"):
+        erased(recorded, who)
+    assert recorded.archive.read_bytes() == before
+
+
+def test_a_second_time_there_is_nothing(recorded):
+    erased(recorded.fold())
+    with pytest.raises(NotInArchive):
+        erased(recorded)
+
+
+def test_a_hold_is_in_the_way_until_it_is_released(recorded, tmp_path):
+    session = recorded.session("alice", age=20)
+    recorded.fold()
+    place_hold(recorded.layout, recorded.key, session.id, "case 7", "the test")
+    before = recorded.archive.read_bytes()
+
+    with pytest.raises(HeldError, match=session.id):
+        erased(recorded)
+    assert recorded.archive.read_bytes() == before
+    assert trace(recorded.layout, ALICE).held == (session.id,)
+
+    release_hold(recorded.layout, recorded.key, session.id, "", "the test")
+    erased(recorded)
+    assert finds(tmp_path, "alice") == set()
+    recorded.verified()
+
+
+@pytest.mark.parametrize(
+    ("reason", "refused"),
+    [
+        ("ticket 4711", False),
+        ("", False),
+        ("alice@acme.example asked", True),
+        ("ALICE@ACME.EXAMPLE", True),
+        ("subject-of-alice asked", True),
+        ("asked by alice@acme.example.", True),
+    ],
+)
+def test_the_reason_does_not_name_them(recorded, reason, refused):
+    recorded.fold()
+    if refused:
+        with pytest.raises(NamesThePersonError, match="names them"):
+            erased(recorded, reason=reason)
+    else:
+        assert erased(recorded, reason=reason).rewritten
+
+
+def test_what_others_say_of_them_stays_and_is_counted(recorded, tmp_path):
+    session = recorded.session("bob", age=1)
+    sql = f"SELECT * FROM people WHERE email = '{ALICE}'"
+    recorded._flow(session, 1, Operation(QUERY, "acme", statement=sql), f"{BASE}/queries", {"query": sql}, {"rows": []})
+    recorded.fold()
+
+    done = erased(recorded)
+
+    assert done.traces.elsewhere == 1
+    assert ask(tmp_path, "SELECT count(*) FROM jobs WHERE statement = ?", sql) == [(1,)]
+    recorded.verified()
+
+
+def test_whose_jobs_are_theirs_is_forgotten(recorded):
+    recorded.fold()
+    erased(recorded)
+    with sqlite3.connect(recorded.layout.owners) as connection:
+        assert connection.execute("SELECT DISTINCT principal FROM owners").fetchall() == [(f"{ISSUER}#subject-of-bob",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("the token of alice@acme.example has expired", True),
+        ("alice@acme.example", True),
+        ('{"who":"alice@acme.example"}', True),
+        ("it was alice@acme.example.", True),
+        ("<alice@acme.example>, and others", True),
+        ("malice@acme.example", False),
+        ("not.alice@acme.example", False),
+        ("alice@acme.example.org", False),
+        ("alice@acme.examples", False),
+        ("alice@acmexexample", False),
+        ("alice@acme.example-corp.com", False),
+    ],
+)
+def test_an_address_is_found_as_a_whole(text, names):
+    import duckdb
+
+    question = "SELECT regexp_matches(lower(?), ?)"
+    assert duckdb.execute(question, [text, naming(["Alice@acme.example"])]).fetchone() == (names,)
