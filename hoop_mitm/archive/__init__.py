@@ -11,14 +11,16 @@ from hoop_mitm.archive.entries import (
     Exchange,
     FlowEntry,
     JobEntry,
+    Resolved,
     SessionDetail,
     SessionEntry,
 )
-from hoop_mitm.archive.ledger import RESOLVED, Ledger, Lost, Recorded
 from hoop_mitm.archive.following import Follower, News
+from hoop_mitm.archive.ledger import Ledger, Lost, Recorded
 from hoop_mitm.archive.opening import open_archive
 from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.archive.replay import Beat, play
+from hoop_mitm.archive.resolutions import RESOLVED
 from hoop_mitm.archive.results import Result
 from hoop_mitm.archive.search import Hit, Page, RowMatches
 from hoop_mitm.archive.tables import RowChange, RowDiff
@@ -45,6 +47,7 @@ __all__ = [
     "Page",
     "Query",
     "Recorded",
+    "Resolved",
     "Result",
     "RowChange",
     "RowDiff",

@@ -51,6 +51,19 @@ class SessionEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """What was found out afterwards about a request whose answer was never recorded (event ``intent.resolved``).
+
+    ``outcome``: ``ran``, ``failed``, ``never_ran``, or ``unknown`` where BigQuery cannot tell. ``job_id`` is BigQuery's.
+    """
+
+    outcome: str
+    message: str
+    job_id: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobEntry:
     """One BigQuery job, joined from its flows.
 
@@ -61,6 +74,7 @@ class JobEntry:
         row_count: rows of the result, or rows that a DML statement touched; ``None`` when unknown.
         flows: ids of the flows that touch it, in order.
         program: the one that asked, where it is known; a hint.
+        resolved: where ``state`` is ``UNKNOWN``: what was found out afterwards.
     """
 
     number: int
@@ -90,6 +104,7 @@ class JobEntry:
     ended_at: datetime | None
     flows: tuple[str, ...] = ()
     program: str | None = None
+    resolved: Resolved | None = None
 
     @property
     def duration(self) -> timedelta | None:
@@ -106,7 +121,7 @@ class FlowEntry:
     """One exchange, without headers and bodies (``Archive.exchange`` has those).
 
     ``job_id`` is BigQuery's id of the job it belongs to, ``job_key`` the archive's. ``tables`` are those that the
-    request names outside of SQL.
+    request names outside of SQL. ``resolved`` is what was found out afterwards, where ``state`` is ``open``.
     """
 
     id: str
@@ -133,6 +148,7 @@ class FlowEntry:
     response_size: int
     started_at: datetime
     ended_at: datetime | None
+    resolved: Resolved | None = None
 
     @property
     def duration(self) -> timedelta | None:

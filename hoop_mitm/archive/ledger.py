@@ -3,17 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from hoop_mitm.archive import bodies, stored
+from hoop_mitm.archive import bodies, resolutions, stored
 from hoop_mitm.archive.database import Database
+from hoop_mitm.archive.resolutions import RESOLVED
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.identity.principal import Principal
-
-RESOLVED: Final = "intent.resolved"
-"""The type of the event that says what became of a request whose answer never came."""
 
 # The flow that started a job tells how it was asked for; polls and pages tell nothing of that.
 _JOBS = """
@@ -59,7 +57,6 @@ _OPEN = """
     AND starts.id NOT IN (SELECT flow_id FROM events WHERE type = $resolved AND flow_id IS NOT NULL)
 """
 _OF_SESSIONS = "SELECT session_id, id FROM jobs WHERE id IS NOT NULL AND session_id IN (SELECT unnest(?))"
-_RESOLVED = "SELECT flow_id, details FROM events WHERE type = ? AND flow_id IN (SELECT unnest(?))"
 _DELETED = "SELECT url FROM flows WHERE door = 'jobs.delete' AND state = 'complete' AND status < 300"
 _LOCATIONS = "SELECT DISTINCT location FROM jobs WHERE project IN (SELECT unnest(?)) AND location IS NOT NULL"
 _FIRST = "SELECT epoch_us(min(started_at)) FROM sessions"
@@ -201,22 +198,17 @@ class Ledger:
         }
         hashes = {digest for pair in wanted.values() for digest in pair if digest is not None}
         read = bodies.read_all(self._database, list(hashes))
-        resolved = self._resolved([job.flow_id for job in found if job.state == "UNKNOWN" and job.flow_id])
+        unknown = [job.flow_id for job in found if job.state == "UNKNOWN" and job.flow_id]
+        resolved = resolutions.read(self._database, unknown)
         return tuple(
             replace(
                 job,
                 query_id=_query_id(read.get(wanted[job.key][1])) if job.key in wanted else None,
                 may_be_jobless=job.key in wanted and _may_be_jobless(read.get(wanted[job.key][0])),
-                resolved=resolved.get(job.flow_id or ""),
+                resolved=known.outcome if (known := resolved.get(job.flow_id or "")) else None,
             )
             for job in found
         )
-
-    def _resolved(self, flow_ids: Sequence[str]) -> dict[str, str]:
-        if not flow_ids:
-            return {}
-        rows = self._database.all(_RESOLVED, [RESOLVED, list(flow_ids)])
-        return {flow_id: str(bodies.details(details).get("outcome")) for flow_id, details in rows}
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:

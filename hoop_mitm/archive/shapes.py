@@ -11,6 +11,7 @@ from hoop_mitm.archive.entries import (
     Exchange,
     FlowEntry,
     JobEntry,
+    Resolved,
     SessionDetail,
     SessionEntry,
 )
@@ -89,6 +90,7 @@ def job(entry: JobEntry) -> Json:
         "dry_run": entry.dry_run,
         "state": entry.state,
         "error": entry.error,
+        "resolved": resolved(entry.resolved),
         "verdict": verdict(entry.verdict),
         "bytes_processed": entry.bytes_processed,
         "bytes_billed": entry.bytes_billed,
@@ -102,6 +104,13 @@ def job(entry: JobEntry) -> Json:
         "program": entry.program,
         "flows": list(entry.flows),
     }
+
+
+def resolved(found: Resolved | None) -> Json | None:
+    """What was found out afterwards about a request whose answer was lost."""
+    if found is None:
+        return None
+    return {"outcome": found.outcome, "message": found.message, "job": found.job_id, "error": found.error}
 
 
 def column(entry: Field) -> Json:
@@ -128,6 +137,7 @@ def flow(entry: FlowEntry) -> Json:
         "grpc_status": entry.grpc_status,
         "verdict": verdict(entry.verdict),
         "error": entry.error,
+        "resolved": resolved(entry.resolved),
         "user_agent": entry.user_agent,
         "client_address": entry.client_address,
         "program": entry.program,

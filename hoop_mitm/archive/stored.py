@@ -5,10 +5,11 @@ Times are read as microseconds and made aware here, so that no reader depends on
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hoop_mitm.archive import bodies
+from hoop_mitm.archive import bodies, resolutions
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import EventEntry, FlowEntry, JobEntry, SessionEntry, SessionStatus
 from hoop_mitm.bigquery.operation import TableRef
@@ -94,18 +95,33 @@ def sessions(database: Database, ids: Sequence[str]) -> tuple[SessionEntry, ...]
 def jobs(database: Database, session_ids: Sequence[str], keys: Sequence[str] | None = None) -> tuple[JobEntry, ...]:
     """The jobs of these sessions (of those only the ones with ``keys``, when given), in the order they were asked."""
     values = {"sessions": list(session_ids), "keys": None if keys is None else list(keys)}
-    return tuple(_job(row) for row in database.all(_JOBS, values))
+    found = [_job(row) for row in database.all(_JOBS, values)]
+    unknown = [flow for job in found if job.state == "UNKNOWN" for flow in job.flows]
+    resolved = resolutions.read(database, unknown)
+    if not resolved:
+        return tuple(found)
+    return tuple(
+        replace(job, resolved=next((resolved[flow] for flow in job.flows if flow in resolved), None))
+        if job.state == "UNKNOWN"
+        else job
+        for job in found
+    )
 
 
 def flows_of(database: Database, session_id: str) -> tuple[FlowEntry, ...]:
     """The flows of a session, in order."""
-    return tuple(_flow(row) for row in database.all(_FLOWS.format(condition="flows.session_id = ?"), [session_id]))
+    return _flows(database, "flows.session_id = ?", [session_id])
 
 
 def flows(database: Database, ids: Sequence[str]) -> tuple[FlowEntry, ...]:
     """The flows with these ids, in order."""
-    condition = "flows.id IN (SELECT unnest(?))"
-    return tuple(_flow(row) for row in database.all(_FLOWS.format(condition=condition), [list(ids)])) if ids else ()
+    return _flows(database, "flows.id IN (SELECT unnest(?))", [list(ids)]) if ids else ()
+
+
+def _flows(database: Database, condition: str, values: Sequence[object]) -> tuple[FlowEntry, ...]:
+    found = [_flow(row) for row in database.all(_FLOWS.format(condition=condition), values)]
+    resolved = resolutions.read(database, [flow.id for flow in found if flow.state == "open"])
+    return tuple(replace(flow, resolved=resolved[flow.id]) if flow.id in resolved else flow for flow in found)
 
 
 def events_of(database: Database, session_id: str) -> tuple[EventEntry, ...]:

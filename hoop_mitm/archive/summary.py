@@ -23,23 +23,36 @@ class Concern:
     event: EventEntry | None = None
 
 
+_OUTCOMES: dict[str, Outcome] = {"ran": "ok", "failed": "error"}
+
+
 def outcome(job: JobEntry) -> Outcome:
     """How a job ended, in one word; ``unfinished`` where BigQuery's last known word was another than DONE."""
     if job.verdict.decision == "deny":
         return "denied"
     if job.verdict.decision == "review":
         return "review"
-    if job.error:
+    if job.error and not job.resolved:
         return "error"
+    if job.resolved:
+        # Its answer was lost, and BigQuery was asked afterwards.
+        return _OUTCOMES.get(job.resolved.outcome, "unfinished")
     if job.dry_run:
         return "estimate"
     return "ok" if job.state == "DONE" else "unfinished"
+
+
+def last_word(job: JobEntry) -> str:
+    """What is known of an unfinished job, in a word or two: BigQuery's last word, or what was found out afterwards."""
+    return (job.resolved.outcome if job.resolved else job.state).replace("_", " ").lower()
 
 
 def trouble(job: JobEntry) -> str | None:
     """What was refused or went wrong, in the words that the client got."""
     if job.verdict.decision != "allow":
         return f"{job.verdict.rule}: {job.verdict.message}"
+    if job.resolved:
+        return f"its answer was lost. {job.resolved.message}" + (f" {job.resolved.error}" if job.resolved.error else "")
     return job.error or None
 
 
@@ -62,6 +75,12 @@ def tables_read(detail: SessionDetail) -> dict[str, tuple[str, ...]]:
     return {table: tuple(readers) for table, readers in sorted(reads.items())}
 
 
+def _came_of(flow: FlowEntry) -> str:
+    if flow.resolved:
+        return f"was sent, and its answer was lost. {flow.resolved.message}"
+    return "was sent, and what came of it is not known"
+
+
 def concerns(detail: SessionDetail) -> Iterator[Concern]:
     """What needs attention: of jobs first, then of exchanges, then of events."""
     for job in detail.jobs:
@@ -69,7 +88,7 @@ def concerns(detail: SessionDetail) -> Iterator[Concern]:
             yield Concern(problem, job=job)
     for flow in detail.flows:
         if flow.state == "open":
-            yield Concern("was sent, and what came of it is not known", flow=flow)
+            yield Concern(_came_of(flow), flow=flow)
         elif flow.job_key is None and flow.verdict.decision == "deny":
             yield Concern(f"denied by {flow.verdict.rule}: {flow.verdict.message}", flow=flow)
         elif flow.state in ("failed", "truncated"):

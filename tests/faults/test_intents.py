@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from hoop_mitm.archive import SessionDetail
+from hoop_mitm.cli import main
 from hoop_mitm.devkit.world import World
 from hoop_mitm.reconciling.left_open import left_open
 from tests.attacks.raw import Raw, bigquery
@@ -77,6 +79,9 @@ def test_dml_whose_answer_was_lost_is_known_to_have_run(mortal: RunningGateway, 
     assert outcome["flow"] == flow.id
     assert outcome["outcome"] == "ran"
     assert outcome["rows_changed"] == 2
+    shown = CliRunner().invoke(main, ["show", "--db", str(mortal.archive)]).output
+    assert "outcome unknown" not in shown
+    assert "its answer was lost. It ran: job acme:US." in shown
     assert outcome["job"] in {job.resource["jobReference"]["jobId"] for job in world.bigquery.jobs.all()}
 
 

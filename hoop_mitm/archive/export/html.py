@@ -181,7 +181,7 @@ def _about(job: JobEntry) -> Markup:
 
 def _outcome(job: JobEntry) -> Markup:
     found = summary.outcome(job)
-    word = job.state.lower() if found == "unfinished" else found
+    word = summary.last_word(job) if found == "unfinished" else found
     return tag(
         "span", word, class_=f"outcome {'bad' if found in ('denied', 'error') else 'good' if found == 'ok' else 'odd'}"
     )
@@ -314,7 +314,10 @@ def _flow_outcome(flow: FlowEntry) -> Content:
     if flow.verdict.decision == "deny":
         return tag("span", f"denied ({flow.verdict.rule})", class_="bad")
     if flow.state == "open":
-        return tag("span", "outcome unknown", class_="odd")
+        told = (
+            f"{flow.resolved.outcome.replace('_', ' ')} (its answer was lost)" if flow.resolved else "outcome unknown"
+        )
+        return tag("span", told, class_="odd")
     if flow.state in ("failed", "truncated"):
         return tag("span", flow.state, f": {flow.error}" if flow.error else None, class_="bad")
     if flow.grpc_status is not None:

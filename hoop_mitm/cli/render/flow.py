@@ -43,6 +43,8 @@ def name(flow: FlowEntry) -> str:
 def outcome(flow: FlowEntry) -> Text:
     if flow.verdict.decision == "deny":
         return Text(f"denied ({terminal.safe(flow.verdict.rule)})", style="red")
+    if flow.state == "open" and flow.resolved:
+        return Text(f"{flow.resolved.outcome.replace('_', ' ')} (its answer was lost)", style="yellow")
     if flow.state == "open":
         return Text("outcome unknown", style="yellow")
     if flow.state in ("failed", "truncated"):

@@ -25,7 +25,7 @@ _OUTCOMES = {
 def outcome(job: JobEntry) -> Text:
     """One word about how it ended, the same everywhere."""
     known = _OUTCOMES.get(summary.outcome(job))
-    return known.copy() if known else Text(job.state.lower(), style="yellow")
+    return known.copy() if known else Text(summary.last_word(job), style="yellow")
 
 
 def numbers(job: JobEntry) -> Text:
