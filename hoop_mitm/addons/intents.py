@@ -42,11 +42,16 @@ class Intents:
     def __init__(self, services: "Services") -> None:
         self._services = services
         self._http = session(services.config.gateway.upstream)
+        # Known before the recorder makes anything: where nothing is recorded yet, nothing was left open.
+        place = services.config.recording.directory
+        self._is_first = not (place / "hoop.duckdb").exists() and not any((place / "journal").glob("*.sqlite"))
         self._task: asyncio.Task[None] | None = None
         self._few = asyncio.Semaphore(AT_ONCE)
 
     def begin(self, started: str) -> None:
         """Begins in the background. ``started`` is the id of this gateway's first event."""
+        if self._is_first:
+            return
         self._task = asyncio.create_task(self._resolve_all(started), name="hoop-mitm intents")
 
     async def end(self) -> None:

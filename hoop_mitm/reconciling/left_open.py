@@ -6,6 +6,7 @@ and so all that was recorded before; then it prints one JSON line for each inten
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -64,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--after", required=True, help="id of an event that must be in the archive first")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for it")
     options = parser.parse_args(arguments)
+    # Whoever asks BigQuery through the gateway goes first.
+    os.nice(10)
     try:
         intents = left_open(options.directory, options.after, options.projects, options.wait)
     except ArchiveError as error:
