@@ -17,7 +17,8 @@ def principal(claims: Mapping[str, Any], issuer: Issuer) -> Principal:
     """The principal that the claims describe.
 
     Raises:
-        IdentityError: ``claim_missing``, when a claim that is needed is absent, unreadable or has another value.
+        IdentityError: ``claim_missing``, when a claim that is needed is absent or unreadable; ``claim_refused``, when
+            it has another value; ``groups_overage``, when the groups are too many for the token.
     """
     subject = _printable(claims.get("sub"))
     if subject is None:
@@ -44,15 +45,19 @@ def timestamp(claims: Mapping[str, Any], name: str) -> float | None:
 
 
 def lookup(claims: Mapping[str, Any], name: str) -> Any:
-    """A claim by its whole name, else by a dotted path into objects; ``None`` when there is none."""
+    """A claim by its whole name, else by a dotted path into objects; ``None`` when there is none.
+
+    Names may have dots of their own: ``kubernetes.io.namespace`` is ``namespace`` in ``kubernetes.io``. Where a path can
+    be read in several ways, the longest first name holds.
+    """
     if name in claims:
         return claims[name]
-    value: Any = claims
-    for part in name.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part)
-    return value
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        inner = claims.get(".".join(parts[:length]))
+        if isinstance(inner, Mapping):
+            return lookup(inner, ".".join(parts[length:]))
+    return None
 
 
 def _email(claims: Mapping[str, Any], issuer: Issuer) -> str | None:
@@ -69,9 +74,10 @@ def _groups(claims: Mapping[str, Any], issuer: Issuer, email: str | None) -> tup
     said = lookup(claims, issuer.claims.groups)
     if said is None and not issuer.groups and _has_overage(claims, issuer.claims.groups):
         raise IdentityError(
-            "claim_missing",
+            "groups_overage",
             "You are in more groups than your identity provider puts into a token, so the gateway does not know them. "
-            "Ask its administrator to send only the groups that are assigned to the application.",
+            "Ask its administrator to send only the groups that are assigned to the application, or whoever runs the "
+            "gateway to list them by e-mail in hoop.yaml.",
         )
     if isinstance(said, str):
         said = [said]
@@ -96,9 +102,10 @@ def _check_required(claims: Mapping[str, Any], issuer: Issuer, email: str | None
         values = value if isinstance(value, list) else [value]
         if not any(_as_text(item) in accepted for item in values):
             raise IdentityError(
-                "claim_missing",
+                "claim_missing" if value is None else "claim_refused",
                 f"The gateway accepts tokens of {issuer.issuer} only with certain values of `{name}`, and yours has "
-                "another or none. Sign in with your company account; if you did, tell whoever runs the gateway.",
+                f"{'none' if value is None else 'another'}. Sign in with your company account; if you did, tell whoever "
+                "runs the gateway.",
             )
 
 

@@ -64,7 +64,8 @@ class OidcVerifier:
         Raises:
             IdentityError: ``missing``, ``oversized``, ``malformed``, ``wrong_type``, ``algorithm``,
                 ``unknown_issuer``, ``issuer_unreachable``, ``unknown_key``, ``bad_signature``, ``expired``,
-                ``not_yet_valid``, ``lifetime``, ``wrong_audience``, ``wrong_party`` or ``claim_missing``.
+                ``not_yet_valid``, ``lifetime``, ``wrong_audience``, ``wrong_party``, ``claim_missing``,
+                ``claim_refused`` or ``groups_overage``.
         """
         unverified = jws.read(token)
         _check_type(unverified)
