@@ -42,6 +42,9 @@ _SHARED = """
     WHERE session_id IS NOT NULL AND job_key IS NOT NULL AND chain IS NOT NULL
     GROUP BY job_key HAVING count(DISTINCT session_id) > 1
 """
+#: Errors that come of what a record holds.
+_UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, duckdb.Error, pa.ArrowException)
+
 _FLOWS = f"""
     SELECT
         records.chain, records.seq, encode(records.data) AS data,
@@ -51,7 +54,7 @@ _FLOWS = f"""
     JOIN file.main.records ON records.chain = flows.chain AND records.seq = flows.seq
     LEFT JOIN file.main.observations ON observations.chain = flows.chain AND observations.seq = flows.seq
     WHERE flows.session_id IN (SELECT id FROM mine) AND flows.seq BETWEEN $first AND $last
-        AND records.seq BETWEEN $first AND $last AND records.data IS NOT NULL
+        AND records.seq BETWEEN $first AND $last AND records.kind = 'flow' AND records.data IS NOT NULL
     ORDER BY records.seq, records.chain
 """  # noqa: S608 - names of ours
 # By the place of the row: else all bodies there are would be read beside their hashes.
@@ -155,6 +158,9 @@ def join_again(file: File, group: Group) -> Joined:
     except UnreadableError as error:
         words = f"The file cannot be read here, it is damaged: {error}"
         joined.findings.add("file.damaged", words, Place(seq=group.first, last=group.last, table="flows"))
+    except _UNFIT as error:
+        words = f"The exchanges of {len(group.sessions)} sessions cannot be joined to jobs: {type(error).__name__}."
+        joined.findings.add("record.form", words, Place(seq=group.first, last=group.last, table="records"))
     return joined
 
 

@@ -81,6 +81,7 @@ _SESSIONS_ALONE = """
     WHERE id IS NULL OR id NOT IN (SELECT id FROM left_session WHERE told)
     ORDER BY id
 """
+_UNDER_WAY = "SELECT 1 FROM file.main.flows WHERE session_id = ? AND state = 'open' LIMIT 1"
 _MOVING = ("id", "last_seen_at", "ended_at")
 
 
@@ -197,7 +198,7 @@ class Settling:
                 fits = {"last_seen_at": "seen_fits", "ended_at": "ended_fits"}.get(name)
                 if columns[fits][number] if fits else wanted == there:
                     continue
-                if fits and records_gone and _may_have_been(wanted, there):
+                if fits and records_gone and self._may_have_been(id_, wanted, there):
                     self.loose += 1
                     continue
                 words = says("sessions", name, wanted, there, name in times)
@@ -241,13 +242,13 @@ class Settling:
                 place = Place(chain, seq, kind="flow", table="flows", row=id_, column="error")
                 self._findings.add("row.changed", says("flows", "error", fold.LOST, None, is_time=False), place)
 
+    def _may_have_been(self, session: str, told: int | None, stored: int | None) -> bool:
+        """Whether a time of a session can come from a record that is gone: what stays after the latest is what never ended."""
+        later = stored is not None and (told is None or stored > told)
+        return later and bool(self._file.rows(_UNDER_WAY, [session]))
+
     def _told(self, what: str, question: str) -> list[tuple[Any, ...]]:
         """The first rows of the answer; the others are counted as ``what``."""
         rows = self._file.rows(f"SELECT *, count(*) OVER () FROM ({question}) AS told LIMIT {MOST_TOLD}")  # noqa: S608 - one of ours
         self._findings.count(what, rows[0][-1] - len(rows) if rows else 0)
         return [row[:-1] for row in rows]
-
-
-def _may_have_been(told: int | None, stored: int | None) -> bool:
-    """Whether a time of a session can come from a record that is gone: it is later than those that are there tell."""
-    return stored is not None and (told is None or stored > told)

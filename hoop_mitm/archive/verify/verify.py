@@ -35,6 +35,8 @@ _MEMORY = "2GB"
 _ARCHIVE = "SELECT version, written_by FROM file.main.archive"
 _JOURNALS = "SELECT id, folded_to, held FROM file.main.journals"
 _VERSION = 2
+#: What the chains of the archive's own work are called, and those of what was imported.
+KEPT = "kept-"
 
 
 def _silent(_: str) -> None:
@@ -71,7 +73,7 @@ class _Chain:
     def origin(self) -> Origin:
         if self.genesis and self.genesis[0][1].get("imported"):
             return "import"
-        return "archive" if self.id.startswith("kept-") else "gateway"
+        return "archive" if self.id.startswith(KEPT) else "gateway"
 
     @property
     def created_at(self) -> str:
@@ -122,6 +124,7 @@ class _Verification:
         self._limits: list[Limit] = []
         self._checked: dict[str, int] = {}
         self._uncovered: dict[str, int] = {}
+        self._journals_alone: list[tuple[str, int]] = []
         self._found_heads: Mapping[str, int] = {}
         self._removed: dict[str, Mapping[str, int]] = {}
         self._structure = structure_.Structure(frozenset(), bundle=False, notes=())
@@ -351,13 +354,21 @@ class _Verification:
         if "journals" not in self._structure.tables:
             return {}
         held: dict[str, frozenset[int]] = {}
+        without = {name for name in planned if not name.startswith(KEPT)}
         for journal, folded_to, waiting in self._file.rows(_JOURNALS):
             mine = [name for name in planned if name == journal or name.startswith(f"{journal}.")]
+            without.difference_update(mine)
             last = max((planned[name][-1].last for name in mine), default=None)
+            if last is None and folded_to:
+                self._journals_alone.append((shortened(journal), folded_to))
             if last is not None and folded_to != last:
                 words = f"The archive says that this journal is folded up to record {folded_to}, but its records end at {last}."
                 self._findings.add("journal.changed", words, Place(shortened(journal), last, table="journals"))
             held |= {name: frozenset(waiting or ()) for name in mine if waiting}
+        if not self._structure.bundle:
+            for name in sorted(without):
+                words = "The archive does not say that it was folded from this chain's journal."
+                self._findings.add("journal.changed", words, Place(shortened(name), table="journals"))
         if held:
             number = len(frozenset().union(*held.values()))
             self._notes.append(
@@ -379,6 +390,12 @@ class _Verification:
                         f"{number:,} rows of {table} name no record, but nothing was recorded before the first chain."
                     )
                     self._findings.add("row.extra", words, Place(table=table))
+        if not before:
+            for journal, folded_to in self._journals_alone:
+                words = (
+                    f"The archive says that {folded_to:,} records of a journal are folded, and it holds none of them."
+                )
+                self._findings.add("journal.changed", words, Place(journal, table="journals", row=journal))
         settling.settle(
             [chain.id for chain in chains],
             records_gone=any("record" in taken for taken in self._removed.values()),

@@ -1,0 +1,175 @@
+"""An archive in which everything happens that a chain can tell of, made by real recorders and folds.
+
+One gateway records, and its key is changed; one is killed in the middle of a stream; one finds what it left, and ends as it
+should. Then retention takes what is old.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hoop_mitm.bigquery.operation import TableRef
+from hoop_mitm.config.model import FileSink, Recording
+from hoop_mitm.evidence import RecordingKeys
+from hoop_mitm.identity.principal import Principal
+from hoop_mitm.policy.verdict import Verdict
+from hoop_mitm.recording import Recorder
+from hoop_mitm.recording.fold import fold_once
+from hoop_mitm.recording.layout import Layout
+from hoop_mitm.recording.records import FlowRecord, Record
+from hoop_mitm.recording.retention import Cutoff, Cutoffs, apply
+from tests.archive.test_recorded import inserted_and_paged, one_answer, reference, streamed
+from tests.recording.building import BASE, GET, INSERT, LIST_ROWS, QUERY, READ_ROWS, event, flow, intent, session
+
+BOB = Principal("https://issuer.example", "bob", "bob@acme.example", ("reviewers",))
+KILLED = b"0123456789abcdef" * 2**12
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """``heads`` is the file that the gateways' heads were sent to; ``keys`` are theirs, the oldest first."""
+
+    path: Path
+    heads: Path
+    keys: tuple[str, ...]
+
+    def copy(self, directory: Path) -> Path:
+        """The archive alone, as an auditor gets it."""
+        return Path(shutil.copy(self.path, directory / "copy.duckdb"))
+
+
+def record(directory: Path) -> Recorded:
+    """Make the archive in ``directory``."""
+    asyncio.run(_record(directory, _first()))
+    RecordingKeys.rotate(_state(directory))
+    _die(directory)
+    asyncio.run(_record(directory, _last()))
+    layout = Layout(directory)
+    # The killed gateway's fold may still be at it.
+    give_up = time.monotonic() + 30
+    while fold_once(directory).remaining:
+        assert time.monotonic() < give_up
+    keys = RecordingKeys.load(_state(directory))
+    apply(layout, keys.newest, _cutoffs(), "the test", lambda _: None)
+    return Recorded(layout.archive, _heads(directory), tuple(key.fingerprint for key in keys.all))
+
+
+def _recorder(directory: Path) -> Recorder:
+    config = Recording(directory=directory, heads=(FileSink(type="file", path=_heads(directory)),), checkpoint_every=10)
+    return Recorder(config, state=_state(directory))
+
+
+async def _record(directory: Path, records: Sequence[Sequence[Record]]) -> None:
+    recorder = _recorder(directory)
+    await recorder.start()
+    for some in records:
+        await recorder.write(*some)
+    await recorder.stop()
+
+
+def _die(directory: Path) -> None:
+    command = [sys.executable, "-m", "tests.archive.verify.recorded", str(directory)]
+    died = subprocess.run(command, check=False, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+
+
+async def _half_a_stream(directory: Path) -> None:
+    recorder = _recorder(directory)
+    await recorder.start()
+    who = session(name="killed")
+    record = intent(READ_ROWS, request=b"read it", session=who)
+    lost = intent(QUERY, {"query": "DELETE FROM t WHERE true"}, session=who, statement="DELETE FROM t WHERE true")
+    await recorder.write(who, record, lost)
+    spool = recorder.spool(record.id, "response")
+    spool.write(KILLED)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _first() -> list[list[Record]]:
+    alice, bob = session(name="nightly"), session(name="other", principal=BOB, agent="bq")
+    labelled = inserted_and_paged(alice, "job_labels")
+    asked = {"query": "SELECT 1 AS one"}
+    failed = {"error": {"code": 400, "message": "Syntax error", "errors": [{"reason": "invalidQuery"}]}}
+    estimate = {"configuration": {"query": asked, "dryRun": True}, "statistics": {"totalBytesProcessed": "77"}}
+    denied = flow(
+        QUERY,
+        {"query": "DROP TABLE t"},
+        {},
+        session=alice,
+        statement="DROP TABLE t",
+        state="refused",
+        status=403,
+        verdict=Verdict("deny", "read_only", "Analysts do not write."),
+    )
+    page = flow(
+        LIST_ROWS,
+        None,
+        {"rows": []},
+        session=bob,
+        method="GET",
+        url=f"{BASE}/datasets/hr/tables/t/data",
+        tables=(TableRef("acme", "hr", "t"),),
+    )
+    return [
+        [alice, one_answer(alice), *inserted_and_paged(alice), *streamed(alice)],
+        [bob, one_answer(bob, "job_bob", "SELECT 2 AS two"), page, *labelled[:1]],
+        [denied, event(session_id=alice.id, principal=alice.principal, details={"reason": "expired"})],
+        [flow(QUERY, {"query": "SELEC"}, failed, session=bob, statement="SELEC", status=400)],
+        [flow(INSERT, estimate, estimate, session=bob, statement="SELECT 1 AS one", url=f"{BASE}/jobs")],
+        [flow(None, None, {}, session=None, state="refused", status=403, url="https://bigquery.googleapis.com/no")],
+        [event("session.ended", session_id=bob.id, message="It ended.")],
+        *_long_ago(),
+    ]
+
+
+def _long_ago() -> list[list[Record]]:
+    written: list[list[Record]] = []
+    for age in (100, 200, 500):
+        then = datetime.now(UTC) - timedelta(days=age)
+        who = session(name=f"old-{age}", connection="old", started_at=then)
+        sql = f"SELECT {age} AS age"
+        job = f"job_{age}"
+        done = reference(job) | {"status": {"state": "DONE"}, "statistics": {"query": {"statementType": "SELECT"}}}
+        url = f"{BASE}/jobs/{job}"
+        answered: FlowRecord = one_answer(who, job, sql)
+        times = {"started_at": then, "ended_at": then}
+        written += [
+            [who, replace(answered, state="open", ended_at=None, status=None, started_at=then)],
+            [
+                replace(answered, **times),
+                flow(GET, None, done, session=who, method="GET", url=url, **times),
+                event(session_id=who.id, at=then),
+            ],
+        ]
+    return written
+
+
+def _last() -> list[list[Record]]:
+    carol = session(name="carol", principal=Principal("https://issuer.example", "carol"))
+    return [[carol, one_answer(carol, "job_carol", "SELECT 3 AS three")], [event("gateway.stopped", message="Bye.")]]
+
+
+def _cutoffs() -> Cutoffs:
+    now = datetime.now(UTC)
+    old = Cutoff(*(now - timedelta(days=days) for days in (30, 150, 400)))
+    return Cutoffs(now, {"old": old}, Cutoff(None, None, None), {})
+
+
+def _state(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}-state")
+
+
+def _heads(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}-heads.jsonl")
+
+
+if __name__ == "__main__":
+    asyncio.run(_half_a_stream(Path(sys.argv[1])))
