@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hoop_mitm.client.bundle import combined_bundle
+from hoop_mitm.config.model import Gateway
 from hoop_mitm.errors import ConfigError
 
 LIFETIME = timedelta(days=90)
@@ -78,6 +79,14 @@ class CA:
     @property
     def lifetime(self) -> timedelta:
         return self.expires_at - self.made_at
+
+
+def vouched_for(gateway: Gateway) -> frozenset[str]:
+    """The hosts that a gateway's authority signs for: Google's, and the endpoint's own names where it has no certificate."""
+    from hoop_mitm.bigquery import INTERCEPTED_HOSTS
+
+    named = frozenset() if gateway.endpoint_certificate else frozenset(gateway.endpoint_names)
+    return INTERCEPTED_HOSTS | named
 
 
 def ensure_ca(

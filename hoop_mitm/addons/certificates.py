@@ -7,10 +7,9 @@ from pathlib import Path
 from mitmproxy import ctx
 from mitmproxy.certs import CertStore
 
-from hoop_mitm import bigquery
 from hoop_mitm.addons.failsafe import Addon
 from hoop_mitm.addons.services import Services
-from hoop_mitm.certs import CA, ensure_ca
+from hoop_mitm.certs import CA, ensure_ca, vouched_for
 from hoop_mitm.errors import HoopError
 
 logger = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class Certificates(Addon):
             known, stamp = current, _stamp(self._gateway.certs)
 
     def _ensure(self) -> CA:
-        return ensure_ca(self._gateway.certs, bigquery.INTERCEPTED_HOSTS, self._gateway.ca_lifetime)
+        return ensure_ca(self._gateway.certs, vouched_for(self._gateway), self._gateway.ca_lifetime)
 
     async def _tell(self, known: CA, current: CA) -> None:
         if current.fingerprint != known.fingerprint:

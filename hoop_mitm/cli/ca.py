@@ -61,12 +61,11 @@ def renew(config: Path | None, *, now: bool, as_json: bool) -> None:
 
     Until then clients that are started trust both. A gateway that runs sees the change within seconds.
     """
-    from hoop_mitm import bigquery
-    from hoop_mitm.certs import renew_ca
+    from hoop_mitm.certs import renew_ca, vouched_for
     from hoop_mitm.cli import terminal
 
     gateway = _gateway(config)
-    made = renew_ca(gateway.certs, bigquery.INTERCEPTED_HOSTS, gateway.ca_lifetime, at_once=now)
+    made = renew_ca(gateway.certs, vouched_for(gateway), gateway.ca_lifetime, at_once=now)
     if as_json:
         terminal.print_json(_shape(made))
     elif now:

@@ -3,8 +3,7 @@ happen then."""
 
 from pathlib import Path
 
-from hoop_mitm import bigquery
-from hoop_mitm.certs import ensure_ca
+from hoop_mitm.certs import ensure_ca, vouched_for
 from hoop_mitm.config import Config
 from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.identity import SigningKeys
@@ -17,7 +16,7 @@ def make_keys(config: Config) -> tuple[Path, ...]:
         ConfigError: a directory cannot be used, or holds what is not ours.
     """
     gateway = config.gateway
-    ca = ensure_ca(gateway.certs, bigquery.INTERCEPTED_HOSTS, gateway.ca_lifetime)
+    ca = ensure_ca(gateway.certs, vouched_for(gateway), gateway.ca_lifetime)
     SigningKeys.load_or_create(gateway.state)
     RecordingKeys.load_or_create(gateway.state)
     return ca.cert, gateway.state
