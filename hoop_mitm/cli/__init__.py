@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "replay": ("hoop_mitm.cli.replay:replay", "Play a session back: who asked what, and what came back."),
         "export": ("hoop_mitm.cli.export:export", "Write a session in another program's format."),
         "diff": ("hoop_mitm.cli.diff:diff", "Say what changed from session A to session B."),
+        "verify": ("hoop_mitm.cli.verify:verify", "Say whether a recording is what its gateway wrote."),
     },
 }
 

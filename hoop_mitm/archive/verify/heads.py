@@ -1,7 +1,6 @@
 """Heads that were kept elsewhere: what a file cannot show about its own end."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,14 @@ class Head:
 
     source: str
     checkpoint: Checkpoint
+
+
+@dataclass(slots=True)
+class Found:
+    """How many heads were found in a chain, and the last record that one of them covers."""
+
+    number: int = 0
+    last: int = 0
 
 
 def read(paths: Iterable[Path], findings: Findings) -> tuple[Head, ...]:
@@ -59,8 +66,8 @@ def compare(
     findings: Findings,
     *,
     bundle: bool,
-) -> Mapping[str, int]:
-    """Find each head in its chain; how many were found, by chain.
+) -> Mapping[str, Found]:
+    """Find each head in its chain; what was found, by chain.
 
     Args:
         last: the last record of each chain in the file.
@@ -78,7 +85,7 @@ def compare(
             wanted.append(head)
         elif not bundle:
             _beyond(head, last.get(checkpoint.chain), findings)
-    found: Counter[str] = Counter()
+    found: dict[str, Found] = {}
     for some in itertools.batched(wanted, _AT_ONCE):
         _find(some, file, found, findings, bundle=bundle)
     return found
@@ -100,7 +107,7 @@ def _beyond(head: Head, last: int | None, findings: Findings) -> None:
         findings.add("chain.cut", words, _place(head))
 
 
-def _find(heads: Sequence[Head], file: File, found: Counter[str], findings: Findings, *, bundle: bool) -> None:
+def _find(heads: Sequence[Head], file: File, found: dict[str, Found], findings: Findings, *, bundle: bool) -> None:
     import pyarrow as pa
 
     table = {
@@ -112,7 +119,9 @@ def _find(heads: Sequence[Head], file: File, found: Counter[str], findings: Find
     for number, head in enumerate(heads):
         checkpoint = head.checkpoint
         if links.get(number) == checkpoint.head:
-            found[checkpoint.chain] += 1
+            of_chain = found.setdefault(checkpoint.chain, Found())
+            of_chain.number += 1
+            of_chain.last = max(of_chain.last, checkpoint.seq)
         elif number in links:
             words = f"{head.source} is the head of another history: the chain was rewritten before record {checkpoint.seq:,}."
             findings.add("heads.differ", words, _place(head))

@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from hoop_mitm.archive.opening import FILE_NAME
+from hoop_mitm.archive.opening import file_of
 from hoop_mitm.archive.verify import bodies as bodies_
 from hoop_mitm.archive.verify import heads as heads_
 from hoop_mitm.archive.verify import joined as joined_
@@ -101,7 +101,7 @@ def verify(
     Raises:
         ArchiveError: the file, a key or a file of heads cannot be opened.
     """
-    path = path / FILE_NAME if path.is_dir() else path
+    path = file_of(path)
     if not path.exists():
         raise ArchiveError(f"There is no recording at {path}. Name another file.")
     given = keys_.given(keys)
@@ -125,7 +125,7 @@ class _Verification:
         self._checked: dict[str, int] = {}
         self._uncovered: dict[str, int] = {}
         self._journals_alone: list[tuple[str, int]] = []
-        self._found_heads: Mapping[str, int] = {}
+        self._found_heads: Mapping[str, heads_.Found] = {}
         self._removed: dict[str, Mapping[str, int]] = {}
         self._structure = structure_.Structure(frozenset(), bundle=False, notes=())
 
@@ -448,7 +448,7 @@ class _Verification:
             signed_at=last.at if last else None,
             keys=chain.signatures.keys,
             proven_to=self._proven_to(chain) if self._given else None,
-            heads=self._found_heads.get(chain.id, 0),
+            heads=found.number if (found := self._found_heads.get(chain.id)) else 0,
         )
 
     def _proven_to(self, chain: _Chain) -> int:
@@ -503,6 +503,11 @@ class _Verification:
                 "A cut tail would not be seen: the file cannot show that there was more behind its last record. Give --heads "
                 "with the heads that were kept elsewhere.",
             )
+        for chain in chains if self._heads else ():
+            newest = self._found_heads.get(chain.id)
+            if newest is None or newest.last < chain.last:
+                where = f"behind record {newest.last:,}, the newest head's," if newest else "(no head is of it)"
+                self._limit("tail", f"Had the tail of chain {chain.id} been cut off {where}, it would not be seen.")
         for chain in chains:
             unsigned = chain.last - max(chain.signatures.signed_to, chain.first - 1)
             if unsigned:
