@@ -202,8 +202,8 @@ def erase(
         terminal.print_all(render.erased(done))
     if done.traces.under_way:
         click.echo(
-            f"{done.traces.under_way} of their exchanges are still under way, or were a moment ago, and stay for now: end their "
-            "sessions (`hoop-mitm sessions revoke`), and erase again.",
+            f"{done.traces.under_way} of their sessions and exchanges go on, or did a moment ago: what is still to be recorded of "
+            "them will name them again. End them (`hoop-mitm sessions revoke`), and erase again.",
             err=True,
         )
     _exit_for(left, more=bool(done.traces.under_way))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from hoop_mitm.errors import HeldError, HoopError, NotInArchive
 from hoop_mitm.evidence import RecordingKey, commit, new_salt
-from hoop_mitm.recording.layout import Layout
-from hoop_mitm.recording.retention.choosing import NO_HORIZON, anything_goes
+from hoop_mitm.recording.layout import Layout, is_held
+from hoop_mitm.recording.retention.choosing import anything_goes
 from hoop_mitm.recording.retention.holding import held_sessions
 from hoop_mitm.recording.retention.maintaining import PATIENCE, bring_up_to_date, fold_what_can_be, maintained
 from hoop_mitm.recording.retention.persons import Traces, choose_person
@@ -22,6 +22,7 @@ UNREACHED = (
     "what other people's statements and results say about them",
     "copies of the recording elsewhere: backups, exports, bundles, snapshots of the disk",
     "the gateway's own log, and its revocations (`hoop-mitm sessions revoke`), which name people by design",
+    "what readers of a shared recording noted while no gateway ran, until one has taken it in",
     "BigQuery's job history and Google's audit logs; their tables themselves",
     "heads kept elsewhere, which hold hashes and nothing of theirs",
 )
@@ -62,7 +63,9 @@ def trace(layout: Layout, who: str) -> Traces:
     """
     fold_what_can_be(layout)
     with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
-        return choose_person(source, who, [each.session_id for each in held_sessions(source)], NO_HORIZON)
+        return choose_person(
+            source, who, [each.session_id for each in held_sessions(source)], alive=is_held(layout.lock)
+        )
 
 
 def erase(layout: Layout, key: RecordingKey, who: str, *, reason: str, by: str, progress: Progress) -> Erased:
@@ -83,7 +86,9 @@ def erase(layout: Layout, key: RecordingKey, who: str, *, reason: str, by: str, 
     with maintained(layout):
         with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
             progress("Looking for what is recorded of them")
-            traces = choose_person(source, who, [each.session_id for each in held_sessions(source)], horizon)
+            traces = choose_person(
+                source, who, [each.session_id for each in held_sessions(source)], horizon, alive=is_held(layout.lock)
+            )
             _refuse(traces, who, reason)
             salt = new_salt()
             receipt = Receipt(who, salt.hex(), commit("principal", salt, who.encode()).hex())

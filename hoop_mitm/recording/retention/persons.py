@@ -71,6 +71,7 @@ _COUNTS = """
 """
 _JOBS = "SELECT count(*) FROM old.main.jobs WHERE session_id IN (SELECT id FROM their_session)"
 _BODIES = "SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM gone_body"
+_GOING_ON = "SELECT count(*) FROM old.main.sessions SEMI JOIN their_session USING (id) WHERE ended_at IS NULL"
 _HELD = "SELECT session_id FROM held WHERE session_id IN (SELECT id FROM their_session) ORDER BY 1"
 _OTHERS = """
     SELECT count(DISTINCT coalesce(item.flow_id, item.chain || '/' || item.seq))
@@ -91,7 +92,8 @@ class Traces:
         keys: their principals, as ownership is bound to them (:attr:`Principal.key`).
         names: e-mails, as the recording has them, and what they were asked for by.
         held: ids of their sessions that are on hold.
-        under_way: exchanges and sessions of theirs that go on, or did a moment ago. They stay for now.
+        under_way: exchanges of theirs that go on, or did a moment ago, and stay for now; and sessions that go on, of which
+            at least their end is still to be recorded.
         elsewhere: exchanges and events of other people, or of the archive's own work, that name them. They stay.
     """
 
@@ -112,8 +114,13 @@ class Traces:
         return not (self.sessions or self.flows or self.events)
 
 
-def choose_person(source: Source, who: str, held: Sequence[str], horizon: Horizon = NO_HORIZON) -> Traces:
-    """Decide that all that is recorded of ``who`` goes: an e-mail, in whatever case, or ``ISSUER#SUBJECT``."""
+def choose_person(
+    source: Source, who: str, held: Sequence[str], horizon: Horizon = NO_HORIZON, *, alive: bool = False
+) -> Traces:
+    """Decide that all that is recorded of ``who`` goes: an e-mail, in whatever case, or ``ISSUER#SUBJECT``.
+
+    ``alive``: a gateway is running, so a session without an end goes on.
+    """
     list_items(source, horizon)
     list_held(source, held)
     source.execute(_NAMED, {"who": who})
@@ -138,7 +145,7 @@ def choose_person(source: Source, who: str, held: Sequence[str], horizon: Horizo
         bodies=bodies,
         bytes=size,
         held=tuple(session for (session,) in source.rows(_HELD)),
-        under_way=under_way,
+        under_way=under_way + (source.one(_GOING_ON) if alive else 0),
         elsewhere=source.one(_OTHERS) + source.one(_OWN_WORK),
     )
 

@@ -19,7 +19,7 @@ from hoop_mitm.recording.unfolded import Unfolded
 _FORGET = "DELETE FROM owners WHERE principal IN (SELECT value FROM json_each(?))"
 _HAS_A_CHAIN = "SELECT 1 FROM sqlite_schema WHERE name = 'chain'"
 #: What begins so is a copy of the archive, or a part of one.
-_COPIES = ("hoop.duckdb.",)
+_COPIES = "hoop.duckdb."
 #: DuckDB's own, while somebody has the archive open.
 _DUCKDBS = ("hoop.duckdb.wal", "hoop.duckdb.tmp")
 _LIVELY = 3600.0
@@ -33,21 +33,24 @@ class OldCopy:
     size: int
 
 
-def fresh(layout: Layout) -> Path:
-    """Where the archive's successor is made."""
+def workshop(layout: Layout) -> Path:
+    """Where the archive's successor is made, for nobody else to look into."""
     return layout.directory / "hoop.duckdb.fresh"
+
+
+def fresh(layout: Layout) -> Path:
+    """The archive's successor while it is made."""
+    return workshop(layout) / layout.archive.name
 
 
 def spill(layout: Layout) -> Path:
     """Where DuckDB puts what does not fit into memory meanwhile."""
-    return layout.directory / "hoop.duckdb.fresh.tmp"
+    return workshop(layout) / "spill"
 
 
 def remove_leftovers(layout: Layout) -> None:
     """Remove what was being made when it was killed. For whoever has :attr:`Layout.maintenance_lock` alone."""
-    for path in (fresh(layout), fresh(layout).with_name(f"{fresh(layout).name}.wal")):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(spill(layout), ignore_errors=True)
+    shutil.rmtree(workshop(layout), ignore_errors=True)
 
 
 def drop_segments(layout: Layout, taken: Sequence[Range], folded_to: int, held: Iterable[int], *, old: bool) -> int:

@@ -77,6 +77,7 @@ def rewrite(
     path = places.fresh(layout)
     before = layout.archive.stat()
     try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         progress("Keeping what was learnt of jobs")
         learn(source)
         copy(source, path, progress)

@@ -106,19 +106,21 @@ class Recorded:
         labels = {"about": statement}
         operation = Operation(QUERY, "acme", statement=sql, labels=labels)
         answer = {"jobComplete": True, "jobReference": reference, "schema": schema, "totalRows": "1"}
-        asked = self._flow(of, age + 0.001, operation, f"{BASE}/queries", {"query": sql, "labels": labels}, answer)
+        asked = self.exchange(
+            of, age + 0.001, operation, url=f"{BASE}/queries", request={"query": sql, "labels": labels}, answer=answer
+        )
         looked = {
             "jobReference": reference,
             "configuration": {"query": {"query": sql}, "labels": labels},
             "status": {"state": "DONE"},
             "statistics": {"query": {"statementType": "SELECT", "totalBytesBilled": "1048576"}},
         }
-        seen = self._flow(
-            of, age + 0.0005, Operation(GET, "acme", job_id=job_id), f"{BASE}/jobs/{job_id}", None, looked
+        seen = self.exchange(
+            of, age + 0.0005, Operation(GET, "acme", job_id=job_id), url=f"{BASE}/jobs/{job_id}", answer=looked
         )
         rows = {"jobComplete": True, "jobReference": reference, "totalRows": "1", "rows": [{"f": [{"v": body}]}]}
         url = f"{BASE}/queries/{job_id}"
-        read = self._flow(of, age, Operation(RESULTS, "acme", job_id=job_id), url, None, rows)
+        read = self.exchange(of, age, Operation(RESULTS, "acme", job_id=job_id), url=url, answer=rows)
         self.claim(of, job_id)
         return Job(f"acme:{job_id}", (asked, seen, read), body, statement)
 
@@ -130,7 +132,15 @@ class Recorded:
             "error": {"code": 400, "message": f"Bad int64 value: {quoted}", "errors": [{"reason": "invalidQuery"}]}
         }
         operation = Operation(QUERY, "acme", statement=sql)
-        self._flow(self.session(name, age=age), age, operation, f"{BASE}/queries", {"query": sql}, error, status=400)
+        self.exchange(
+            self.session(name, age=age),
+            age,
+            operation,
+            url=f"{BASE}/queries",
+            request={"query": sql},
+            answer=error,
+            status=400,
+        )
         return quoted
 
     def denied(self, name: str = "alice", *, age: float) -> str:
@@ -180,16 +190,18 @@ class Recorded:
         assert report.verified, report.findings
         return report
 
-    def _flow(
+    def exchange(
         self,
         of: Session,
         age: float,
         operation: Operation,
+        *,
         url: str,
-        request: object,
         answer: object,
+        request: object = None,
         status: int = 200,
     ) -> str:
+        """An exchange that ended ``age`` days ago; with its intent, where it holds a statement. Its flow's id."""
         intent = FlowRecord(
             id=new_id(),
             state="open",

@@ -139,8 +139,13 @@ def test_a_body_that_several_share_goes_with_the_last_of_them(tmp_path):
     sql = "SELECT 'the same for both'"
     for age in (50, 10):
         session = recorded.session("alice", age=age, session=str(age))
-        recorded._flow(
-            session, age, Operation(QUERY, "acme", statement=sql), f"{BASE}/queries", {"query": sql}, {"a": 1}
+        recorded.exchange(
+            session,
+            age,
+            Operation(QUERY, "acme", statement=sql),
+            url=f"{BASE}/queries",
+            request={"query": sql},
+            answer={"a": 1},
         )
     recorded.fold()
     hashes = "SELECT count(DISTINCT hash) FROM bodies"
@@ -158,8 +163,8 @@ def test_the_space_is_given_back(tmp_path):
     recorded = Recorded(tmp_path)
     session = recorded.session("alice", age=50)
     for _ in range(8):
-        recorded._flow(
-            session, 50, Operation(RESULTS, "acme"), f"{BASE}/queries/j", None, {"rows": secrets.token_hex(2**21)}
+        recorded.exchange(
+            session, 50, Operation(RESULTS, "acme"), url=f"{BASE}/queries/j", answer={"rows": secrets.token_hex(2**21)}
         )
     recorded.fold()
 

@@ -65,7 +65,14 @@ def test_a_result_that_others_got_too_stays_theirs(recorded, tmp_path):
     sql, rows = "SELECT 'asked by both'", {"rows": "got by both"}
     for name in ("alice", "bob"):
         session = recorded.session(name, age=1)
-        recorded._flow(session, 1, Operation(QUERY, "acme", statement=sql), f"{BASE}/queries", {"query": sql}, rows)
+        recorded.exchange(
+            session,
+            1,
+            Operation(QUERY, "acme", statement=sql),
+            url=f"{BASE}/queries",
+            request={"query": sql},
+            answer=rows,
+        )
     recorded.fold()
 
     erased(recorded)
@@ -153,7 +160,14 @@ def test_the_reason_does_not_name_them(recorded, reason, refused):
 def test_what_others_say_of_them_stays_and_is_counted(recorded, tmp_path):
     session = recorded.session("bob", age=1)
     sql = f"SELECT * FROM people WHERE email = '{ALICE}'"
-    recorded._flow(session, 1, Operation(QUERY, "acme", statement=sql), f"{BASE}/queries", {"query": sql}, {"rows": []})
+    recorded.exchange(
+        session,
+        1,
+        Operation(QUERY, "acme", statement=sql),
+        url=f"{BASE}/queries",
+        request={"query": sql},
+        answer={"rows": []},
+    )
     recorded.fold()
 
     done = erased(recorded)
