@@ -71,6 +71,11 @@ class Database:
         if not rows:
             raise ArchiveError(f"{self.path} does not say which version it has: its first fold did not end.")
         version, written_by = rows[0]
+        if version < VERSION:
+            raise ArchiveError(
+                f"{self.path} has version {version} of the recording's format, and this program reads version {VERSION}. "
+                f"Run `hoop-mitm migrate {self.path}`; the old file stays beside the new one."
+            )
         if version > VERSION:
             raise ArchiveError(
                 f"{self.path} has version {version} of the recording's format and was written by {written_by}; this "

@@ -30,11 +30,27 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 _VERSION = "SELECT version, written_by FROM archive"
 #: Somebody else has the file; this process itself has it open for reading.
 _BUSY = ("lock on file", "already attached", "different configuration")
+_DAMAGED = (
+    "Corrupt database file",
+    "Could not read enough bytes",
+    "not a valid DuckDB database file",
+    "Failure while replaying WAL",
+    "Serialization Error",
+    "INTERNAL Error",
+)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.03
 
 
 class ArchiveBusyError(RecordingError):
     """Somebody reads the archive just now."""
+
+
+class ArchiveDamagedError(RecordingError):
+    """The file is not what was written to it."""
+
+
+class ArchiveIsOlderError(RecordingError):
+    """The file has an older version of the format: see :mod:`hoop_mitm.recording.migrating`."""
 
 
 class ArchiveFile:
@@ -48,11 +64,13 @@ class ArchiveFile:
 
         Raises:
             ArchiveBusyError: somebody had it open all the time.
+            ArchiveDamagedError: it is damaged.
+            ArchiveIsOlderError: it is of an older version.
             RecordingError: it cannot be opened, or is of a version that this program does not know.
         """
         if not path.exists():
             _make(path)
-        self._connection = _attached(path, wait)
+        self._connection = attached(path, wait)
         self._schemas: dict[str, pa.Schema] = {}
         try:
             self._check(path)
@@ -130,17 +148,40 @@ class ArchiveFile:
         return self._schemas[table]
 
     def _check(self, path: Path) -> None:
-        try:
-            row = self._connection.execute(_VERSION).fetchone()
-        except duckdb.CatalogException:
-            row = None
-        if row is None:
-            raise RecordingError(f"{path} is a DuckDB file, but no hoop-mitm archive. Move it away.")
-        if row[0] != VERSION:
+        version, written_by = _version(self._connection, path)
+        if version < VERSION:
+            raise ArchiveIsOlderError(
+                f"{path} has version {version} of the archive's format, and this program writes version {VERSION}. "
+                "`hoop-mitm migrate` brings it up to date."
+            )
+        if version > VERSION:
             raise RecordingError(
-                f"{path} has version {row[0]} of the archive's format, written by {row[1]}; this program writes version "
+                f"{path} has version {version} of the archive's format, written by {written_by}; this program writes version "
                 f"{VERSION}. Upgrade hoop-mitm, or move the file away to begin a new one. Nothing is lost meanwhile."
             )
+
+
+def version_of(path: Path, wait: float) -> int:
+    """The version of an archive's format.
+
+    Raises:
+        ArchiveBusyError: somebody had it open all the time.
+        RecordingError: it cannot be opened, or is no archive.
+    """
+    if not path.exists():
+        raise RecordingError(f"{path} does not exist.")
+    with contextlib.closing(attached(path, wait)) as connection:
+        return _version(connection, path)[0]
+
+
+def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str]:
+    try:
+        row = connection.execute(_VERSION).fetchone()
+    except duckdb.CatalogException:
+        row = None
+    if row is None:
+        raise RecordingError(f"{path} is a DuckDB file, but no hoop-mitm archive. Move it away.")
+    return row[0], row[1]
 
 
 def _make(path: Path) -> None:
@@ -152,12 +193,10 @@ def _make(path: Path) -> None:
         # Its file was taken away; it fits no other.
         _wal(path).rename(path.with_name(f"{path.name}.wal.orphan"))
     try:
-        connection = _attached(new, 0)
+        connection = attached(new, 0)
         try:
             connection.execute("BEGIN")
-            connection.execute(resources.files("hoop_mitm.recording").joinpath("schema.sql").read_text())
-            program = f"hoop-mitm {metadata.version('hoop-mitm')}, duckdb {duckdb.__version__}"
-            connection.execute("INSERT INTO archive VALUES (?, now(), ?)", [VERSION, program])
+            fill(connection)
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT archive")
         finally:
@@ -169,6 +208,13 @@ def _make(path: Path) -> None:
         for leftover in (new, _wal(new)):
             leftover.unlink(missing_ok=True)
         raise RecordingError(f"{path} cannot be made: {str(error).splitlines()[0]}") from error
+
+
+def fill(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables of an empty archive, which the connection uses."""
+    connection.execute(resources.files("hoop_mitm.recording").joinpath("schema.sql").read_text())
+    program = f"hoop-mitm {metadata.version('hoop-mitm')}, duckdb {duckdb.__version__}"
+    connection.execute("INSERT INTO archive VALUES (?, now(), ?)", [VERSION, program])
 
 
 def _wal(path: Path) -> Path:
@@ -189,7 +235,19 @@ def is_busy(error: duckdb.Error) -> bool:
     return any(sign in str(error) for sign in _BUSY)
 
 
-def _attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether an error says that the file is not what was written to it."""
+    return any(sign in str(error) for sign in _DAMAGED)
+
+
+def attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:
+    """A connection that has an archive, of whatever version, as ``archive`` for writing, and nobody else has it.
+
+    Raises:
+        ArchiveBusyError: somebody had it open for all of ``wait`` seconds.
+        ArchiveDamagedError: it is damaged.
+        RecordingError: it cannot be opened.
+    """
     give_up = time.monotonic() + wait
     pause = _FIRST_PAUSE
     while True:
@@ -202,6 +260,8 @@ def _attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
             first_line = str(error).splitlines()[0]
+            if is_damage(error):
+                raise ArchiveDamagedError(f"{path} is damaged: {first_line}") from error
             if not is_busy(error):
                 raise RecordingError(f"{path} cannot be opened for folding: {first_line}") from error
             if time.monotonic() >= give_up:

@@ -7,6 +7,7 @@ that takes the records over: a fold that is killed at any moment has happened, o
 
 import argparse
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -24,10 +25,20 @@ import pyarrow as pa
 
 from hoop_mitm.errors import RecordingError
 from hoop_mitm.evidence import Checkpoint
-from hoop_mitm.recording.archive_file import ArchiveBusyError, ArchiveFile
+from hoop_mitm.recording.archive_file import (
+    ArchiveBusyError,
+    ArchiveDamagedError,
+    ArchiveFile,
+    ArchiveIsOlderError,
+    is_damage,
+)
 from hoop_mitm.recording.journal import reason
+from hoop_mitm.recording.kept import Kept
 from hoop_mitm.recording.layout import Hold, Layout, is_held
+from hoop_mitm.recording.migrating import migrate
+from hoop_mitm.recording.remarks import Remark
 from hoop_mitm.recording.sealing import checkpoint_row
+from hoop_mitm.recording.setting_aside import set_aside
 from hoop_mitm.recording.tables import Batch, lose_open
 from hoop_mitm.recording.unfolded import Row, Unfolded
 
@@ -102,15 +113,22 @@ class _New:
 class Fold:
     """Folds one recordings directory. The caller holds :attr:`Layout.fold_lock`."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, keep: float | None = None) -> None:
+        """``keep`` is how many seconds the journal is kept after it was folded; ``None`` leaves that to others."""
         self._layout = layout
         self._journal = layout.identity().id
         self._unfolded = Unfolded(layout)
+        self._kept = None if keep is None else Kept(layout, keep)
+        self._was_short = False
+        self._segments: Sequence[tuple[int, Path]] = ()
+        self._remarks: list[Remark] = []
         self._mark: _Mark | None = None
         self._first_seen: dict[int, float] = {}
         self._most = _MOST_ROWS
 
     def close(self) -> None:
+        if self._kept:
+            self._kept.note()
         self._unfolded.close()
 
     def run(self, *, everything: bool = False, wait: float = _PATIENCE) -> FoldReport:
@@ -124,14 +142,45 @@ class Fold:
             RecordingError: the archive or the journal cannot be used.
         """
         folded = 0
-        try:
-            with self._undisturbed(wait):
-                while (more := self._step(everything=everything, wait=wait)) is not None:
-                    folded += more
-        except OSError as error:
-            raise RecordingError(f"{self._layout.directory} cannot be folded ({reason(error)}).") from error
-        assert self._mark is not None
-        return FoldReport(folded, len(self._mark.held))
+        repaired = False
+        while True:
+            try:
+                with self._undisturbed(wait):
+                    while (more := self._step(everything=everything, wait=wait)) is not None:
+                        folded += more
+                    self._let_go()
+            except OSError as error:
+                raise RecordingError(f"{self._layout.directory} cannot be folded ({reason(error)}).") from error
+            except (ArchiveDamagedError, ArchiveIsOlderError, duckdb.Error) as error:
+                if repaired or not self._repair(error, wait):
+                    raise
+                # Once: what is still wrong then is nothing that this helps against.
+                repaired = True
+            else:
+                assert self._mark is not None
+                return FoldReport(folded, len(self._mark.held))
+
+    def _repair(self, error: Exception, wait: float) -> bool:
+        """Make an archive usable that is damaged, or of an older version; whether there was anything to do."""
+        archive = self._layout.archive
+        if isinstance(error, ArchiveIsOlderError):
+            migrate(archive, wait=wait)
+            log.warning("%s was brought up to date; the old file is beside it", archive)
+            return True
+        if not isinstance(error, ArchiveDamagedError) and not (isinstance(error, duckdb.Error) and is_damage(error)):
+            return False
+        aside = set_aside(archive)
+        why = str(error).splitlines()[0]
+        log.error("the archive was damaged (%s) and was set aside as %s", why, aside)
+        self._remarks.append(
+            Remark(
+                "recording.damaged",
+                f"The archive was damaged and was set aside as {aside.name}: {why}.",
+                {"aside": aside.name},
+            )
+        )
+        self._mark = None
+        return True
 
     def remaining(self) -> int:
         """Records that are not in the archive yet, as far as that is known."""
@@ -161,13 +210,17 @@ class Fold:
         if mark is None:
             with ArchiveFile(self._layout.archive, wait=wait) as archive:
                 mark = self._read_mark(archive)
+            self._remark_what_is_missing(mark)
         rows = self._unfolded.rows(mark.folded_to, mark.held, most=self._most, most_bytes=_MOST_BYTES)
         held = set() if everything else self._young(rows)
         taken = [row for row in rows if row.seq not in held]
         self._mark = mark
         folded_to = max((row.seq for row in rows), default=mark.folded_to)
         checkpoints = self._unfolded.checkpoints(mark.folded_to, mark.checkpoints, folded_to)
-        if not taken and not checkpoints and not self._unfolded.damaged and held == set(mark.held):
+        self._remark_damage()
+        if not taken and not checkpoints and not self._remarks and held == set(mark.held):
+            # Also every checkpoint in them is folded, but for the newest's.
+            self._segments = segments
             return None
         new = _New([row for row in rows if row.seq > mark.folded_to], checkpoints)
         after = replace(mark, folded_to=folded_to, held=sorted(held), checkpoints=mark.checkpoints | new.numbers)
@@ -188,7 +241,7 @@ class Fold:
         self._most = min(_MOST_ROWS, self._most * 2)
         if done:
             self._first_seen = {seq: seen for seq, seen in self._first_seen.items() if seq in held}
-            self._tidy(taken, segments)
+            self._tidy(taken)
         return len(taken) if done else 0
 
     def _take_over(
@@ -197,7 +250,7 @@ class Fold:
         """Write rows and the new mark in one transaction; ``False`` when the archive is not the one that it was."""
         # A bad record must not keep the others out for ever; that there was one stays visible as an event.
         good = [replace(row, kind="unreadable", note={}) if row.seq in bad else row for row in rows]
-        batch = Batch(self._unfolded, good, self._unfolded.damaged)
+        batch = Batch(self._unfolded, good)
         with ArchiveFile(self._layout.archive, wait=wait) as archive:
             if self._read_mark(archive) != before:
                 self._mark = None
@@ -208,15 +261,47 @@ class Fold:
             archive.insert("records", [row.sealed.as_row() for row in new.rows if row.sealed])
             archive.insert("checkpoints", [checkpoint_row(checkpoint) for checkpoint in new.checkpoints])
             batch.fold_into(archive)
+            archive.insert("events", [remark.as_row() for remark in self._remarks])
             if over:
                 lose_open(archive)
             archive.execute(_SET_MARK, [after.folded_to, after.held, datetime.now(UTC), self._journal])
             archive.commit()
         self._mark = replace(after, file=_file(self._layout.archive))
-        self._unfolded.damaged.clear()
         # A hint for readers who want to know how far behind the archive is.
         self._layout.folded.write_text(f"{after.folded_to} {len(after.held)}")
+        self._leave_remarks()
         return True
+
+    def _leave_remarks(self) -> None:
+        for remark in self._remarks:
+            try:
+                remark.leave(self._layout)
+            except OSError as error:
+                log.warning("what was noticed stays unsigned (%s): %s", reason(error), remark.message)
+        self._remarks.clear()
+
+    def _remark_damage(self) -> None:
+        for path, why in self._unfolded.damaged:
+            message = f"A segment of the journal is damaged and was set aside as {path.name}: {why}."
+            log.error("%s", message)
+            self._remarks.append(Remark("recording.damaged", message, {"aside": path.name}))
+        self._unfolded.damaged.clear()
+
+    def _remark_what_is_missing(self, mark: _Mark) -> None:
+        """An archive that holds less than was folded before was taken away, or set aside, or put back."""
+        before = self._layout.folded_to()[0]
+        if mark.folded_to >= before:
+            return
+        first = self._unfolded.first(mark.folded_to)
+        if first == mark.folded_to + 1:
+            message = f"The archive is made again from the journal, from record {first} on. Nothing is missing."
+        elif first:
+            message = f"The archive is made again from the journal, which goes back to record {first}. What was before is not in it."
+        else:
+            message = "The archive is begun anew: the journal holds nothing of what was in it."
+        log.warning("%s", message)
+        details = {"first": first, "known": mark.folded_to, "folded_before": before}
+        self._remarks.append(Remark("recording.rebuilt", message, details))
 
     def _bad(self, rows: Sequence[Row], wait: float) -> set[int]:
         """The records that cannot be folded even alone."""
@@ -278,19 +363,50 @@ class Fold:
                 except (OSError, EOFError) as error:
                     log.error("a body of record %s is lost: %s", row.seq, error)  # noqa: TRY400
 
-    def _tidy(self, taken: Sequence[Row], segments: Sequence[tuple[int, Path]]) -> None:
-        assert self._mark is not None
-        for row in taken:
-            for place in row.bodies.values():
-                if "file" in place:
-                    (self._layout.bodies / place["file"]).unlink(missing_ok=True)
-        run = max((row.seq for row in taken if row.kind == "start"), default=0)
-        if run:
-            # Whatever gateways before this one left and no record names.
-            for path in self._layout.bodies.iterdir():
-                if path.name < f"{run:016d}":
-                    path.unlink(missing_ok=True)
-        self._unfolded.trim(segments, self._mark.folded_to, self._mark.held)
+    def _tidy(self, taken: Sequence[Row]) -> None:
+        if self._kept and self._kept.keeps_nothing:
+            for row in taken:
+                for place in row.bodies.values():
+                    if "file" in place:
+                        (self._layout.bodies / place["file"]).unlink(missing_ok=True)
+        runs = [row.note.get("run", row.seq) for row in taken if row.kind == "start"]
+        if runs:
+            self._remove_unnamed_bodies(max(runs))
+
+    def _remove_unnamed_bodies(self, run: int) -> None:
+        """Whatever gateways before this one left and no record names."""
+        named = {name for _, path in self._layout.segments() for name in self._unfolded.body_files(path, 2**62)}
+        for path in self._layout.bodies.iterdir():
+            if path.name < f"{run:016d}" and path.name not in named:
+                path.unlink(missing_ok=True)
+
+    def _let_go(self) -> None:
+        """Remove of the journal what is folded and was kept for long enough; when the disk is short, what must go."""
+        mark, segments = self._mark, self._segments
+        if self._kept is None or mark is None:
+            return
+        folded = [
+            (first, path)
+            for (first, path), (beyond, _) in itertools.pairwise(segments)
+            if beyond - 1 <= mark.folded_to and not any(first <= seq < beyond for seq in mark.held)
+        ]
+        self._kept.count([first for first, _ in folded])
+        for index, (first, _) in enumerate(folded):
+            if not self._kept.is_due(first) and not self._is_short():
+                break
+            self._unfolded.trim(segments[index : index + 2], mark.folded_to, mark.held)
+        if segments and self._is_short():
+            self._unfolded.drop_bodies(segments[-1][1], min([mark.folded_to, *(seq - 1 for seq in mark.held)]))
+
+    def _is_short(self) -> bool:
+        """Whether the disk is nearly full; it is said once, until it is no more."""
+        short = self._kept is not None and self._kept.is_short()
+        if short and not self._was_short:
+            message = "The disk is nearly full: less of the journal is kept than was asked for."
+            log.warning("%s", message)
+            self._remarks.append(Remark("recording.journal_shortened", message))
+        self._was_short = short
+        return short
 
 
 def fold_once(directory: Path, *, wait: float = 2.0) -> FoldReport:
@@ -360,6 +476,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hoop_mitm.recording.fold", description=__doc__)
     parser.add_argument("directory", type=Path, help="recordings directory")
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between folds")
+    parser.add_argument("--keep", type=float, default=0.0, help="seconds to keep the journal for after it was folded")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     # What it cannot parse is no news.
@@ -376,16 +493,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stop.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    _fold_until(stop, orderly, Layout(options.directory.absolute()), options.interval)
+    layout = Layout(options.directory.absolute())
+    _fold_until(stop, orderly, layout, interval=options.interval, keep=options.keep)
     return 0
 
 
-def _fold_until(stop: threading.Event, orderly: threading.Event, layout: Layout, interval: float) -> None:
+def _fold_until(
+    stop: threading.Event, orderly: threading.Event, layout: Layout, *, interval: float, keep: float
+) -> None:
     hold = Hold(layout.fold_lock)
     while not hold.take():
         if stop.wait(_PAUSE_FOR_LOCK):
             return
-    fold = Fold(layout)
+    fold = Fold(layout, keep)
     complained = ""
     try:
         while True:

@@ -22,9 +22,11 @@ _LAST_FOLD = 30.0
 class Folder:
     """Starts the fold, starts it again when it dies, and ends it. The journal holds what is not folded."""
 
-    def __init__(self, layout: Layout, interval: float) -> None:
+    def __init__(self, layout: Layout, interval: float, keep: float = 0.0) -> None:
+        """Both in seconds: how often to fold, and how long the journal is kept afterwards."""
         self._layout = layout
         self._interval = interval
+        self._keep = keep
         self._process: subprocess.Popen[bytes] | None = None
         self._not_before = 0.0
         self._folded_to = -1
@@ -36,7 +38,7 @@ class Folder:
         command = [
             # -P: the directory that the gateway was started in has no say in what is imported.
             *(sys.executable, "-P", "-m", "hoop_mitm.recording.fold"),
-            *(str(self._layout.directory), "--interval", str(self._interval)),
+            *(str(self._layout.directory), "--interval", str(self._interval), "--keep", str(self._keep)),
         ]
         self._not_before = time.monotonic() + _PAUSE_AFTER_DEATH
         try:

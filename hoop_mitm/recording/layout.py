@@ -12,6 +12,8 @@ recordings/
     spool/               bodies of messages that still stream
     owners.sqlite        who owns what at Google, from segments that are gone
     folded               the last record that is in the archive: a hint, the archive itself knows better
+    kept                 for how long each folded segment was kept
+    remarks/             what the fold noticed, until the gateway has recorded it
     head                 the last checkpoint: should the end of the segments be lost, it is missed
     heads.sqlite         signed heads on their way to their sinks, and how far each has come
     maintenance.lock     held by whoever changes the archive otherwise than by folding; shared by folds
@@ -84,6 +86,14 @@ class Layout:
     @property
     def folded(self) -> Path:
         return self.journal / "folded"
+
+    @property
+    def kept(self) -> Path:
+        return self.journal / "kept"
+
+    @property
+    def remarks(self) -> Path:
+        return self.journal / "remarks"
 
     @property
     def head(self) -> Path:

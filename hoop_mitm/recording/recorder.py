@@ -35,6 +35,7 @@ from hoop_mitm.recording.preparing import SIDES, is_kept, message_of, prepare
 from hoop_mitm.recording.pressing import Press
 from hoop_mitm.recording.records import EventRecord, FlowRecord, Record
 from hoop_mitm.recording.redaction import Redactor
+from hoop_mitm.recording.remarks import left
 from hoop_mitm.recording.sinks import Sink, sink
 from hoop_mitm.recording.spool import Pressing, Spool
 
@@ -53,6 +54,8 @@ _MOST_BYTES_IN_ONE_COMMIT = 8 * 2**20
 _TICK = 1.0
 #: How old, in seconds, a record may be before a checkpoint covers it.
 MINUTE = 60.0
+#: How long a segment is written to at least, in seconds, unless it is full before.
+LEAST_SEGMENT = 3600.0
 _LOCK_WAIT = 2.0
 _PAUSE_AFTER_DEATH = 0.1
 
@@ -114,10 +117,15 @@ class Recorder:
         self._journal: Journal
         self._heads = Heads(self._layout, _sinks(config, upstream), self._report)
         self._signed_at = 0.0
+        self._remarked: set[str] = set()
         self._keys_at = 0
         self._keys_complaint = ""
         self._hold = Hold(self._layout.lock)
-        self._folder = Folder(self._layout, config.fold_interval.total_seconds())
+        keep = config.journal_keep.total_seconds()
+        self._folder = Folder(self._layout, config.fold_interval.total_seconds(), keep)
+        #: How long one segment is written to at most, so that what is in it can be let go.
+        self._segment_age = max(keep, LEAST_SEGMENT)
+        self._segment_since = 0.0
         self._owners = Owners(now=time.time())
         self._identity = Identity("", b"")
         self._run = 0
@@ -244,6 +252,7 @@ class Recorder:
             raise
         try:
             self._run = journal.open()
+            self._segment_since = time.monotonic()
             journal.append([Entry("start", {"run": self._run})])
             # Also what a crash left unsigned.
             journal.sign("start")
@@ -408,16 +417,32 @@ class Recorder:
             if self._failure is not None:
                 self._journal.append([Entry("probe", {})])
                 self._recovered()
-            if self._layout.rotate.exists():
-                # Asked for by who must know that nothing more is written to a segment.
-                self._journal.open()
-                self._layout.rotate.unlink(missing_ok=True)
+            self._begin_segment_when_asked()
+            self._take_up_remarks()
             self._take_up_keys()
             if self._journal.unsigned and time.monotonic() - self._signed_at >= MINUTE:
                 self._sign("minute")
         except RecordingError as error:
             self._failed(error)
         self._folder.keep_running(self._journal.last)
+
+    def _begin_segment_when_asked(self) -> None:
+        asked = self._layout.rotate.exists()
+        if asked or time.monotonic() - self._segment_since >= self._segment_age:
+            self._journal.open()
+            self._segment_since = time.monotonic()
+        if asked:
+            # By who must know that nothing more is written to a segment.
+            self._layout.rotate.unlink(missing_ok=True)
+
+    def _take_up_remarks(self) -> None:
+        """Record what the fold noticed."""
+        for path, event in left(self._layout):
+            if event.id not in self._remarked:
+                self._journal.append([prepare(event, self.redactor, self._identity.key)])
+                self._remarked.add(event.id)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def _take_up_keys(self) -> None:
         """Sign with a key that was added meanwhile."""

@@ -1,15 +1,15 @@
 """From journal records to rows of the archive's tables."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.joining import Bodies, Joiner, tables_of
+from hoop_mitm.recording.remarks import Remark
 from hoop_mitm.recording.unfolded import Row
 
 LOST = "The gateway ended before the answer came: whether BigQuery carried it out is unknown."
@@ -33,7 +33,8 @@ _SESSION_SEEN = """
     FROM batch
     WHERE sessions.id = batch.id
 """
-_KNOWN_EVENTS = "SELECT id FROM events WHERE id IN (FROM wanted)"
+_KNOWN_EVENTS = "SELECT id, chain FROM events WHERE id IN (FROM wanted)"
+_REMOVE_EVENTS = "DELETE FROM events WHERE id IN (FROM wanted)"
 
 
 def lose_open(archive: ArchiveFile) -> None:
@@ -44,7 +45,7 @@ def lose_open(archive: ArchiveFile) -> None:
 class Batch:
     """What some records come to. Bodies are read and understood when it is made, before the archive is opened."""
 
-    def __init__(self, bodies: Bodies, rows: Sequence[Row], damaged: Iterable[tuple[Path, str]] = ()) -> None:
+    def __init__(self, bodies: Bodies, rows: Sequence[Row]) -> None:
         self._rows = rows
         self._joiner = Joiner(bodies)
         # The last word on each flow counts, and an intent is no word once there is an outcome.
@@ -55,10 +56,7 @@ class Batch:
                 if old is None or row.note["state"] != "open" or old.note["state"] == "open":
                     self._flows[row.note["id"]] = row
         self._joiner.observe(self._flows.values())
-        self._damaged = [
-            own_event("recording.damaged", f"A segment of the journal is damaged and was set aside as {path}: {why}.")
-            for path, why in damaged
-        ]
+        self._damaged: list[dict[str, Any]] = []
 
     def fold_into(self, archive: ArchiveFile) -> None:
         """Write everything; the caller has begun a transaction."""
@@ -127,8 +125,12 @@ class Batch:
                 self._damaged.append(
                     own_event("recording.damaged", f"Record {row.seq} of the journal cannot be read.", row)
                 )
-        known = {row["id"] for row in archive.rows_among(_KNOWN_EVENTS, list(events))} if events else set()
-        archive.insert("events", [*(event for id_, event in events.items() if id_ not in known), *self._damaged])
+        known = {row["id"]: row["chain"] for row in archive.rows_among(_KNOWN_EVENTS, list(events))} if events else {}
+        # What the fold noticed and the gateway has recorded since.
+        if noticed := [id_ for id_, chain in known.items() if chain is None and events[id_]["chain"] is not None]:
+            archive.execute_among(_REMOVE_EVENTS, noticed)
+        fresh = [event for id_, event in events.items() if id_ not in known or id_ in noticed]
+        archive.insert("events", [*fresh, *self._damaged])
 
 
 def session_row(note: dict[str, Any]) -> dict[str, Any]:
@@ -215,25 +217,11 @@ def event_row(row: Row) -> dict[str, Any]:
     }
 
 
-def own_event(type_: str, message: str, row: Row | None = None, **more: object) -> dict[str, Any]:
-    """What the fold has to say: about a record, which then stands for it, or about what no record says."""
-    event = {
-        # The same again, should that record be folded again into another archive.
-        "id": str(uuid.uuid5(_EVENTS, f"{row.chain}/{row.seq}/{type_}") if row else uuid.uuid4()),
-        "chain": row.chain if row else None,
-        "seq": row.seq if row else 0,
-        "occurred_at": datetime.now(UTC),
-        "type": type_,
-        "message": message,
-        "session_id": None,
-        "flow_id": None,
-        "issuer": None,
-        "subject": None,
-        "email": None,
-        "client_address": "",
-        "details": "{}",
-    }
-    return event | more
+def own_event(type_: str, message: str, row: Row, **more: object) -> dict[str, Any]:
+    """What the fold has to say about a record; the row stands for it."""
+    # The same again, should that record be folded again into another archive.
+    own = {"id": str(uuid.uuid5(_EVENTS, f"{row.chain}/{row.seq}/{type_}")), "chain": row.chain, "seq": row.seq}
+    return Remark(type_, message).as_row() | own | more
 
 
 def truncated(flow: dict[str, Any], row: Row) -> dict[str, Any]:

@@ -28,6 +28,9 @@ _ROWS = """
 """
 #: As segments were before there were chains; what such a one holds is still to be folded.
 _ROWS_BEFORE = "SELECT seq, kind, data, parts FROM records WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+#: Files are named only where there are some, and these are few.
+_PLACES = """SELECT bodies FROM records WHERE seq <= ? AND bodies LIKE '%"file"%'"""
+_PLACES_BEFORE = """SELECT data FROM records WHERE seq <= ? AND CAST(data AS TEXT) LIKE '%"file"%'"""
 _LAST = "SELECT max(seq) FROM records"
 _CHECKPOINTS = "SELECT line FROM checkpoints WHERE number > ? ORDER BY number"
 _PART = "SELECT size, data FROM bodies WHERE id = ?"
@@ -87,6 +90,10 @@ class Unfolded:
     def close(self) -> None:
         for path in list(self._open):
             self._forget(path)
+
+    def first(self, after: int) -> int:
+        """The number of the oldest record after ``after``, 0 when there is none."""
+        return next((row.seq for row in self._after(after)), 0)
 
     def last(self) -> int:
         """The number of the newest record, 0 when there is none."""
@@ -155,7 +162,7 @@ class Unfolded:
             return None
 
     def trim(self, segments: Sequence[tuple[int, Path]], folded_to: int, held: Iterable[int]) -> None:
-        """Remove those of ``segments`` that are folded as a whole, but never the last; their claims stay.
+        """Remove those of ``segments`` that are folded as a whole, but never the last, and their bodies; claims stay.
 
         ``segments`` are those that were there when the fold began: only of them all checkpoints are folded as well.
         """
@@ -172,8 +179,26 @@ class Unfolded:
                 if not is_broken(error):
                     raise
                 self._set_aside(path, str(error))
+            self.drop_bodies(path, 2**62)
             self._forget(path)
             remove_segment(path)
+
+    def drop_bodies(self, path: Path, until: int) -> None:
+        """Remove the files that a segment's records up to ``until`` have bodies in."""
+        for name in self.body_files(path, until):
+            (self._layout.bodies / name).unlink(missing_ok=True)
+
+    def body_files(self, path: Path, until: int) -> list[str]:
+        """The files that a segment's records up to ``until`` have bodies in."""
+        try:
+            found = self._query(path, _PLACES if self._chain(path) else _PLACES_BEFORE, until)
+            if self._chain(path):
+                places = [place for (text,) in found for place in orjson.loads(text).values()]
+            else:
+                places = [note["body"] for (data,) in found for note in _messages(orjson.loads(data))]
+            return [place["file"] for place in places if "file" in place]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return []
 
     def _after(self, after: int) -> Iterator[Row]:
         segments = self._layout.segments()
@@ -284,6 +309,12 @@ def _row_before(path: Path, seq: int, kind: str, data: bytes, parts: str) -> Row
     except (ValueError, AttributeError, TypeError, LookupError):
         note, kind = {}, "unreadable"
     return _sized(Row(seq, kind, note, places, path), len(data))
+
+
+def _messages(note: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages with a body in a note from before there were chains."""
+    messages = [note, note.get("request"), note.get("response")]
+    return [message for message in messages if isinstance(message, dict) and message.get("body")]
 
 
 def _sized(row: Row, length: int) -> Row:

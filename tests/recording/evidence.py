@@ -85,6 +85,9 @@ def _numbered(checkpoints: list[dict[str, Any]]) -> list[tuple[int, dict[str, An
 def _bodies(parts: list[tuple[Any, ...]]) -> set[bytes]:
     made: dict[bytes, BodyCommitment] = {}
     for name, salt, size, data in parts:
+        if not salt:
+            # From before there were chains: no record names it.
+            continue
         made.setdefault(name, BodyCommitment(salt)).update(zstandard.decompress(data, max_output_size=size))
     for name, commitment in made.items():
         assert commitment.digest() == name

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.archive_file import VERSION, ArchiveBusyError, ArchiveFile
+from hoop_mitm.recording.archive_file import VERSION, ArchiveBusyError, ArchiveDamagedError, ArchiveFile
 
 
 def test_it_is_made_at_the_first_opening_for_this_user_only(tmp_path: Path) -> None:
@@ -80,6 +80,6 @@ def test_somebody_elses_duckdb_file_is_left_alone(tmp_path: Path) -> None:
 def test_what_is_no_duckdb_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "hoop.duckdb"
     path.write_text("something else entirely" * 1000)
-    with pytest.raises(RecordingError, match="cannot be opened for folding"):
+    with pytest.raises(ArchiveDamagedError, match=r"is damaged: .* not a valid DuckDB"):
         ArchiveFile(path)
     assert path.read_text().startswith("something else")

@@ -226,7 +226,10 @@ def test_segments_go_once_they_are_folded(tmp_path: Path, gateway: Gateway, monk
     for number in range(20):
         gateway.write(flow(id=f"{number:02}", response={"x": str(number) * 9000}))
     assert len(gateway.layout.segments()) > 1
+    # Who only reads leaves the journal as it is.
     fold_once(tmp_path)
+    assert len(gateway.layout.segments()) > 1
+    Fold(gateway.layout, keep=0).run()
     assert len(gateway.layout.segments()) == 1
     assert len(flows(tmp_path)) == 20
 

@@ -1,0 +1,154 @@
+"""An archive of an older version becomes one of this version, and the old file stays beside it."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from hoop_mitm.errors import RecordingError
+from hoop_mitm.recording.archive_file import VERSION, ArchiveFile, attached, attaching, fill, version_of
+from hoop_mitm.recording.layout import Hold, Layout, sync_directory
+from hoop_mitm.recording.remarks import Remark
+
+#: version → table → what becomes of its rows. Columns go by their names; those that are new are empty.
+_FROM: Mapping[int, Mapping[str, str]] = {1: {"bodies": "SELECT *, ''::BLOB AS salt FROM archive.bodies"}}
+
+_TABLES = """
+    SELECT table_name FROM duckdb_tables()
+    WHERE database_name = 'archive' AND schema_name = 'main' AND NOT internal AND table_name <> 'archive'
+"""
+_MACROS = """
+    SELECT function_name, macro_definition FROM duckdb_functions()
+    WHERE database_name = 'archive' AND function_name = 'usd_per_tib' AND function_type = 'macro'
+"""
+_MADE_AT = "UPDATE fresh.archive SET created_at = (SELECT created_at FROM archive.archive)"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What was done: from one version to another, and where the old file is."""
+
+    path: Path
+    old_version: int
+    version: int
+    backup: Path
+
+
+def migrate(path: Path, *, wait: float = 0) -> Migrated | None:
+    """Make an archive one of this version; ``None`` when it is one already.
+
+    Killed at any moment it leaves the old file or the new one in place, and the old one in either case. For whoever
+    holds :attr:`Layout.fold_lock`, or knows that nobody folds.
+
+    Raises:
+        ArchiveBusyError: somebody had it open all the time.
+        RecordingError: it cannot be migrated; it is as it was.
+    """
+    version = version_of(path, wait)
+    if version == VERSION:
+        return None
+    if version not in _FROM:
+        raise RecordingError(
+            f"{path} has version {version} of the archive's format, which this program does not know; it knows up to "
+            f"version {VERSION}. Upgrade hoop-mitm."
+        )
+    new = path.with_name(f"{path.name}.v{VERSION}")
+    backup = path.with_name(f"{path.name}.v{version}-backup")
+    remark = Remark(
+        "recording.migrated",
+        f"The archive was brought from version {version} to {VERSION} of its format. The old file is {backup.name}.",
+        {"from": version, "to": VERSION, "backup": backup.name},
+    )
+    try:
+        _remove(new)
+        _copy(path, new, version, remark, wait)
+        new.chmod(path.stat().st_mode & 0o777)
+        _keep(path, backup)
+        new.rename(path)
+        sync_directory(path.parent)
+    except (OSError, duckdb.Error) as error:
+        with contextlib.suppress(OSError):
+            _remove(new)
+        said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise RecordingError(f"{path} cannot be brought to version {VERSION} ({said}); it is as it was.") from error
+    with contextlib.suppress(OSError):
+        if (layout := Layout(path.parent)).archive == path and layout.journal.is_dir():
+            remark.leave(layout)
+    return Migrated(path, version, VERSION, backup)
+
+
+def migrate_file(path: Path, *, wait: float = 5.0) -> Migrated | None:
+    """As :func:`migrate`, for an archive that a gateway may be recording into.
+
+    Raises:
+        RecordingError: as there; or a gateway runs, which does it by itself.
+    """
+    layout = Layout(path.parent)
+    if layout.archive != path or not layout.journal.is_dir():
+        return migrate(path, wait=wait)
+    with contextlib.ExitStack() as stack:
+        for lock in (layout.fold_lock, layout.maintenance_lock):
+            hold = Hold(lock)
+            try:
+                taken = hold.take(wait=wait)
+            except OSError as error:
+                raise RecordingError(f"{lock} cannot be written ({error.strerror}).") from error
+            if not taken:
+                raise RecordingError(
+                    f"Another program works on {path}: a gateway's fold, or maintenance. A gateway of this version "
+                    "migrates by itself; stop one of an older version first."
+                )
+            stack.callback(hold.release)
+        return migrate(path, wait=wait)
+
+
+def _copy(path: Path, new: Path, version: int, remark: Remark, wait: float) -> None:
+    with contextlib.closing(attached(path, wait)) as connection:
+        connection.execute(attaching(new, "fresh"))
+        connection.execute("USE fresh")
+        connection.execute("BEGIN")
+        fill(connection)
+        connection.execute(_MADE_AT)
+        rewritten = _FROM[version]
+        for (table,) in connection.execute(_TABLES).fetchall():
+            if connection.execute(
+                "SELECT 1 FROM duckdb_tables() WHERE database_name = 'fresh' AND table_name = ?", [table]
+            ).fetchone():
+                rows = rewritten.get(table, f"SELECT * FROM archive.{table}")  # noqa: S608 - a name of ours
+                connection.execute(f"INSERT INTO fresh.{table} BY NAME {rows}")
+        for name, definition in connection.execute(_MACROS).fetchall():
+            # What its owner pays stays what it was.
+            connection.execute(f"CREATE OR REPLACE MACRO {name}() AS {definition}")
+        connection.execute("COMMIT")
+        connection.execute("CHECKPOINT fresh")
+    with ArchiveFile(new) as archive:
+        archive.insert("events", [remark.as_row()])
+
+
+def _keep(path: Path, backup: Path) -> None:
+    """Give the old file a second name, or copy it where that cannot be."""
+    if backup.exists():
+        if backup.samefile(path):
+            return
+        raise FileExistsError(17, f"{backup} is in the way: move it away", str(backup))
+    try:
+        backup.hardlink_to(path)
+    except FileExistsError:
+        raise
+    except OSError:
+        part = backup.with_name(f"{backup.name}.part")
+        shutil.copyfile(path, part)
+        shutil.copymode(path, part)
+        with part.open("rb") as copied:
+            os.fsync(copied.fileno())
+        part.rename(backup)
+    sync_directory(path.parent)
+
+
+def _remove(path: Path) -> None:
+    for each in (path, path.with_name(f"{path.name}.wal")):
+        each.unlink(missing_ok=True)
