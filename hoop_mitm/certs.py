@@ -44,6 +44,10 @@ _KEY = "mitmproxy-ca.pem"
 _CERT = "mitmproxy-ca-cert.pem"
 _NEXT = "hoop-next-ca.pem"
 _BUNDLE = "bundle.pem"
+
+AUTHORITIES = (_KEY, _NEXT)
+"""The files of the authority that is in force and of the next one."""
+
 #: What mitmproxy writes beside its authority.
 _MITMPROXYS = ("mitmproxy-dhparam.pem", "mitmproxy-ca.p12", "mitmproxy-ca-cert.p12", "mitmproxy-ca-cert.cer")
 

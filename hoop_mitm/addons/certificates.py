@@ -9,7 +9,7 @@ from mitmproxy.certs import CertStore
 
 from hoop_mitm.addons.failsafe import Addon
 from hoop_mitm.addons.services import Services
-from hoop_mitm.certs import CA, ensure_ca, vouched_for
+from hoop_mitm.certs import AUTHORITIES, CA, ensure_ca, vouched_for
 from hoop_mitm.errors import HoopError
 
 logger = logging.getLogger(__name__)
@@ -18,6 +18,7 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at the authority's files: `hoop-mitm ca renew`, or another instance, may change them."""
 
 _RENEWAL = 60.0
+"""Seconds between two looks at the clock, unless the authority's whole life is shorter than a day."""
 
 
 class Certificates(Addon):
@@ -36,13 +37,14 @@ class Certificates(Addon):
             self._task.cancel()
 
     async def _keep(self) -> None:
-        pause = min(LOOK_EVERY, self._gateway.ca_lifetime.total_seconds() / 500)
+        renewal = min(_RENEWAL, self._gateway.ca_lifetime.total_seconds() / 500)
+        pause = min(LOOK_EVERY, renewal)
         known, stamp, waited = await asyncio.to_thread(self._ensure), _stamp(self._gateway.certs), 0.0
         while True:
             await asyncio.sleep(pause)
             waited += pause
             seen = _stamp(self._gateway.certs)
-            if seen == stamp and waited < min(_RENEWAL, 10 * pause):
+            if seen == stamp and waited < renewal:
                 continue
             waited = 0.0
             try:
@@ -78,8 +80,12 @@ class Certificates(Addon):
 
 
 def _stamp(directory: Path) -> tuple[int, ...]:
-    """Changes whenever an authority is written."""
+    """Changes whenever an authority is written, or goes."""
+    return tuple(_written(directory / name) for name in AUTHORITIES)
+
+
+def _written(file: Path) -> int:
     try:
-        return tuple((directory / name).stat().st_mtime_ns for name in ("mitmproxy-ca.pem",))
+        return file.stat().st_mtime_ns
     except OSError:
-        return ()
+        return 0

@@ -1,0 +1,98 @@
+"""The authority is renewed while the gateway runs, by itself or by hand, and clients that were told in time notice
+nothing."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from hoop_mitm.certs import CA, read_ca
+from hoop_mitm.devkit.world import World
+from tests.attacks.raw import bigquery
+from tests.attacks.tokens import DATASETS
+from tests.gateways import RunningGateway
+
+
+@pytest.fixture
+def own(world: World, tmp_path: Path) -> Iterator[RunningGateway]:
+    with RunningGateway(world, tmp_path) as running:
+        yield running
+
+
+def ca_of(gateway: RunningGateway) -> CA:
+    found = read_ca(gateway.config.gateway.certs)
+    assert found
+    return found
+
+
+def asks(gateway: RunningGateway, bundle: Path) -> str:
+    """The fingerprint of the authority that a client with this bundle was served under."""
+    with bigquery(gateway.process.address, bundle) as raw:
+        assert raw.request("GET", DATASETS, token=gateway.world.issuer.token("alice")).status == 200
+        leaf = x509.load_der_x509_certificate(raw.connection.getpeercert(binary_form=True))  # type: ignore[attr-defined]
+    return leaf.issuer.rfc4514_string()
+
+
+def copy(gateway: RunningGateway, name: str) -> Path:
+    """The bundle as a client read it that was started now."""
+    place = gateway.directory / name
+    place.write_bytes(ca_of(gateway).bundle.read_bytes())
+    return place
+
+
+def until(condition: object, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def renew(gateway: RunningGateway, *more: str) -> None:
+    command = [sys.executable, "-m", "hoop_mitm.cli", "ca", "renew", "--config", str(gateway.config_file), *more]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_by_hand_and_who_was_started_in_between_trusts_both(own: RunningGateway) -> None:
+    early = copy(own, "early.pem")
+    first = asks(own, early)
+    renew(own)
+    told = copy(own, "told.pem")
+    assert asks(own, told) == asks(own, early) == first, "the next one is published, and signs nothing yet"
+    renew(own, "--now")
+    until(lambda: asks(own, told) != first)
+    with pytest.raises(OSError, match="certificate"):
+        asks(own, early)
+    found = own.ask("SELECT type FROM events WHERE type LIKE 'ca.%' ORDER BY id")
+    assert found == [("ca.published",), ("ca.renewed",)]
+
+
+def test_by_itself_before_it_ends(world: World, tmp_path: Path) -> None:
+    with RunningGateway(world, tmp_path, gateway={"ca_lifetime": "40s"}) as gateway:
+        first = ca_of(gateway)
+        until(lambda: ca_of(gateway).next_fingerprint, 45)
+        left = first.expires_at - datetime.now(UTC)
+        assert left.total_seconds() > 2, "clients are told while the old one is good"
+        told = copy(gateway, "told.pem")
+        began = asks(gateway, told)
+        until(lambda: datetime.now(UTC) > first.expires_at, 15)
+        until(lambda: asks(gateway, told) != began)
+        assert ca_of(gateway).fingerprint != first.fingerprint
+        assert ca_of(gateway).expires_at > datetime.now(UTC)
+
+
+def test_an_authority_that_is_removed_is_never_replaced_by_one_without_constraints(own: RunningGateway) -> None:
+    bundle = copy(own, "client.pem")
+    before = asks(own, bundle)
+    certs = own.config.gateway.certs
+    command = [sys.executable, "-m", "hoop_mitm.cli", "ca", "remove", "--yes", "--config", str(own.config_file)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "delete-certificate" in done.stderr
+    until((certs / "mitmproxy-ca.pem").exists)
+    made = x509.load_pem_x509_certificate((certs / "mitmproxy-ca-cert.pem").read_bytes())
+    assert made.extensions.get_extension_for_class(x509.NameConstraints).critical
+    until(lambda: asks(own, copy(own, "new.pem")) != before)
