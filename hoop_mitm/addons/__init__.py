@@ -12,10 +12,10 @@ from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.utils.asyncio_utils import create_task
 
-from hoop_mitm import bigquery
 from hoop_mitm.addons import limits
 from hoop_mitm.addons.certificates import Certificates
 from hoop_mitm.addons.credentials import Credentials
+from hoop_mitm.addons.endpoint import Endpoint
 from hoop_mitm.addons.guard import Guard
 from hoop_mitm.addons.identity import Identity
 from hoop_mitm.addons.labels import Labels
@@ -29,7 +29,7 @@ from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.strip import Strip
 from hoop_mitm.addons.token_exchange import TokenExchange
 from hoop_mitm.addons.watch import Watch
-from hoop_mitm.certs import ensure_ca
+from hoop_mitm.certs import ensure_ca, vouched_for
 from hoop_mitm.config import load
 from hoop_mitm.recording import LogFilter
 from hoop_mitm.standing import standing
@@ -66,7 +66,7 @@ def install(config_file: Path) -> None:
     if manager.get(Hoop.name):
         return
     config = load(config_file)
-    ensure_ca(config.gateway.certs, bigquery.INTERCEPTED_HOSTS, config.gateway.ca_lifetime)
+    ensure_ca(config.gateway.certs, vouched_for(config.gateway), config.gateway.ca_lifetime)
     limits.engage()
     lockdown = Lockdown(config)
     lockdown.engage()
@@ -97,7 +97,8 @@ async def _listen_again(proxyserver: Proxyserver) -> None:
 
 def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLast, Guard]:
     """The whole set in its one order."""
-    routing = Routing(services)
+    endpoint = Endpoint(services)
+    routing = Routing(services, endpoint)
     first = [
         lockdown,
         Certificates(services),
@@ -110,6 +111,7 @@ def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLa
         Programs(services),
         Operations(services),
         Ownership(services),
+        endpoint,
         Labels(services),
     ]
     last = [Credentials(services), Recorder(services)]

@@ -7,6 +7,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from hoop_mitm.addons.abort import abort
 from hoop_mitm.addons.answers import internal_error
+from hoop_mitm.addons.endpoint import came_in_by
 from hoop_mitm.addons.failsafe import Addon, missing, shut_flow
 from hoop_mitm.addons.limits import MAX_BUFFERED
 from hoop_mitm.addons.recorder import tap
@@ -78,7 +79,8 @@ class Guard(Addon):
             if flow.response is None:
                 flow.response = internal_error(flow)
             return
-        unseen |= missing(flow.client_conn, self._addons, "http_connect", "next_layer")
+        decided = ("next_layer",) if came_in_by(flow.client_conn) else ("http_connect", "next_layer")
+        unseen |= missing(flow.client_conn, self._addons, *decided)
         unseen |= self._stages - ticket.stamps
         if unseen or ticket.credential is None or ticket.sealed != seal(flow.request):
             why = ", ".join(sorted(unseen)) or "it changed after it was checked"

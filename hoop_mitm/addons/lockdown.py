@@ -5,6 +5,7 @@ from typing import Any
 
 from mitmproxy import ctx, exceptions
 
+from hoop_mitm.addons.endpoint import mode_of
 from hoop_mitm.addons.failsafe import Addon
 from hoop_mitm.config import Config, is_loopback
 
@@ -57,6 +58,8 @@ def required(config: Config) -> dict[str, Any]:
     if upstream.proxy:
         address, authorization = split_proxy(upstream.proxy)
         needs |= {"mode": [f"upstream:{address}"], "upstream_auth": authorization}
+    if endpoint := mode_of(config.gateway):
+        needs["mode"] = [*needs.get("mode", ["regular"]), endpoint]
     return needs
 
 

@@ -14,6 +14,7 @@ from mitmproxy.net.server_spec import parse as parse_server_spec
 from mitmproxy.proxy import layer, layers
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from hoop_mitm.addons.endpoint import HTTPS, REST_HOST, Endpoint, came_in_by
 from hoop_mitm.addons.lockdown import split_proxy
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
@@ -36,9 +37,7 @@ METADATA = frozenset(map(ipaddress.ip_address, ("168.63.129.16", "192.0.0.192", 
 INSIDE = (".internal", ".local", ".localhost")
 """Endings of names that lead inside whatever they resolve to elsewhere."""
 
-type Route = Literal["intercept", "tunnel"]
-
-HTTPS = 443
+type Route = Literal["intercept", "tunnel", "endpoint"]
 
 UNCLEARED = "hoop-mitm did not clear this connection."
 
@@ -51,14 +50,15 @@ class Routing(Stage):
 
     at_headers = True
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, endpoint: Endpoint) -> None:
         super().__init__(services)
+        self._endpoint = endpoint
         self.routes: WeakKeyDictionary[connection.Client, tuple[Route, tuple[str, int]]] = WeakKeyDictionary()
         self.cleared: WeakSet[connection.Server] = WeakSet()
         gateway = services.config.gateway
         self._overrides = {host: split_host_port(target) for host, target in gateway.upstream.hosts.items()}
         self._proxy = (
-            parse_server_spec(split_proxy(gateway.upstream.proxy)[0], "http")[1] if gateway.upstream.proxy else None
+            parse_server_spec(split_proxy(gateway.upstream.proxy)[0], "http") if gateway.upstream.proxy else None
         )
 
     def upstream_of(self, host: str) -> tuple[str, int]:
@@ -85,7 +85,13 @@ class Routing(Stage):
 
     def next_layer(self, data: layer.NextLayer) -> None:
         # Before mitmproxy's own choice, which looks at SNI and Host as well.
-        route = self.routes.get(data.context.client)
+        client = data.context.client
+        if came_in_by(client):
+            self.routes[client] = ("endpoint", (REST_HOST, HTTPS))
+            data.context.server.via = self._proxy
+            data.layer = self._endpoint.layer_for(data)
+            return
+        route = self.routes.get(client)
         if route and route[0] == "tunnel":
             data.layer = layers.TCPLayer(data.context, ignore=True)
 
@@ -98,8 +104,9 @@ class Routing(Stage):
                 "hoop-mitm forwards only HTTPS. Set HTTPS_PROXY (not HTTP_PROXY) to its address, and use https:// URLs.",
             )
         kind, (host, port) = route
-        names = {host, (flow.client_conn.sni or "").lower(), *names_in(flow.request)}
-        if kind != "intercept" or flow.request.scheme != "https" or names != {host} or flow.request.port != port:
+        if kind == "endpoint":
+            self._endpoint.check(flow)
+        elif kind != "intercept" or not self._is_one_name(flow, host, port):
             raise Denied(
                 "route.mismatch",
                 "The names of the host in CONNECT, TLS and HTTP differ, so hoop-mitm did not forward this request.",
@@ -107,20 +114,27 @@ class Routing(Stage):
         if reason := malformed(flow):
             raise Denied("route.target", f"hoop-mitm forwards only plainly written requests: {reason}.")
 
+    @staticmethod
+    def _is_one_name(flow: http.HTTPFlow, host: str, port: int) -> bool:
+        names = {host, (flow.client_conn.sni or "").lower(), *names_in(flow.request)}
+        return flow.request.scheme == "https" and names == {host} and flow.request.port == port
+
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         target = data.server.address
         # It stays until the guard takes it off.
         data.server.error = UNCLEARED
         if target is None:
             data.server.error = "hoop-mitm: no destination."
-        elif self._proxy and target == self._proxy:
+        elif self._proxy and target == self._proxy[1]:
             self.cleared.add(data.server)
         elif (route := self.routes.get(data.client)) is None:
             data.server.error = "hoop-mitm: nobody decided on this connection."
-        elif route[0] == "intercept":
+        elif route[0] != "tunnel":
             if target != self.upstream_of(route[1][0]):
                 data.server.error = "hoop-mitm: this is not where BigQuery is."
             else:
+                # The name that is asked for, and that the certificate must have, wherever an override leads.
+                data.server.sni = route[1][0]
                 self.cleared.add(data.server)
         elif target != route[1]:
             data.server.error = "hoop-mitm: not the address that the tunnel was opened for."

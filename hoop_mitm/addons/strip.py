@@ -6,6 +6,7 @@ from urllib.parse import unquote_plus
 from mitmproxy import http
 from uuid_utils import uuid7
 
+from hoop_mitm.addons import endpoint
 from hoop_mitm.addons.answers import internal_error
 from hoop_mitm.addons.failsafe import Addon
 from hoop_mitm.addons.services import Services
@@ -37,6 +38,8 @@ class Strip(Addon):
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         request = flow.request
         request.stream = False
+        if by_endpoint := endpoint.came_in_by(flow.client_conn):
+            endpoint.address(request)
         flow.response = internal_error(flow)
         bearer = request.headers.get("authorization")
         for name in [name for name in request.headers if is_credential(name.lower())]:
@@ -52,8 +55,10 @@ class Strip(Addon):
             user_agent=request.headers.get("user-agent", ""),
             client_address=flow.client_conn.peername[0] if flow.client_conn.peername else "",
             headers=tuple((name.lower(), value) for name, value in request.headers.items(multi=True)),
+            endpoint=(request.host_header or "") if by_endpoint else "",
             bearer=bearer_of(bearer),
-            proxy_bearer=proxy_bearer_of(self._services.carried.get(flow.client_conn)),
+            # A client that has an address alone can only put its token into that: as Basic, like to a proxy.
+            proxy_bearer=proxy_bearer_of(bearer if by_endpoint else self._services.carried.get(flow.client_conn)),
         )
         self._services.tickets.put(flow, ticket)
         try:

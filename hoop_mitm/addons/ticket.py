@@ -26,6 +26,7 @@ class Ticket:
         flow_id: UUIDv7 in text; the id of its record.
         url: as the client sent it, without credentials.
         bearer / proxy_bearer: what the client identified itself with; taken off the request before anything else.
+        endpoint: the Host under which the client reached the endpoint; empty for one that came by the proxy.
         early: the request's body is streamed, so every stage runs at its headers.
         stamps: names of the stages that said yes.
         program: the client's, where it is known. A hint.
@@ -44,6 +45,7 @@ class Ticket:
     user_agent: str
     client_address: str
     headers: tuple[tuple[str, str], ...]
+    endpoint: str = ""
     bearer: str | None = field(default=None, repr=False)
     proxy_bearer: str | None = field(default=None, repr=False)
     early: bool = False

@@ -178,6 +178,10 @@ _STORAGE: Final[Mapping[str, Door]] = {
     )
 }
 
+_DISCOVERY: Final = Door("discovery.getRest", "metadata")
+_DISCOVERY_PATHS: Final = frozenset({"/$discovery/rest", "/discovery/v1/apis/bigquery/v2/rest"})
+"""Where a client that was given another address of BigQuery reads how to speak to it (bq with ``--api``)."""
+
 _BASES: Final[tuple[tuple[str, _Routes], ...]] = (
     ("/bigquery/v2/", _REST),
     ("/upload/bigquery/v2/", _UPLOAD),
@@ -223,6 +227,8 @@ def match(host: str, method: str, path: str) -> tuple[Door, dict[str, str]] | No
         return (door, {}) if door else None
     if host not in BIGQUERY_HOSTS:
         return None
+    if path in _DISCOVERY_PATHS:
+        return (_DISCOVERY, {}) if method == "GET" else None
     for base, routes in _BASES:
         if path.startswith(base):
             if routes is _UPLOAD and method == "POST" and "upload_id=" in query:
@@ -249,6 +255,8 @@ def names_in(door: Door, path: str) -> dict[str, str] | None:
     """The decoded names in the path of a REST door; ``None`` when this is not a path of that door."""
     template = _BY_DOOR.get(door)
     path = path.partition("?")[0]
+    if door is _DISCOVERY:
+        return {} if path in _DISCOVERY_PATHS else None
     for base, routes in _BASES:
         if template and path.startswith(base):
             segments = path[len(base) :].split("/")

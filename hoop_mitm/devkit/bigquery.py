@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
-from hoop_mitm.devkit import masks
+from hoop_mitm.devkit import discovery, masks
 from hoop_mitm.devkit.api import (
     API,
     DEFAULT_PAGE,
@@ -104,6 +104,9 @@ class BigQuery:
         return response
 
     def _answer(self, request: Request, method: str, who: str | None) -> Response:
+        if request.path in discovery.PATHS and method == "GET":
+            # Anybody may read it.
+            return discovery.document()
         if not API.match(request.path):
             raise ApiError(404, "notFound", "Not Found")
         upload_id = request.argument("upload_id")

@@ -7,6 +7,7 @@ DANGEROUS = [
     ("tcp_hosts", "bigquery"),
     ("mode", "socks5"),
     ("mode", "reverse:https://bigquery.googleapis.com"),
+    ("mode", "endpoint@127.0.0.1:1"),
     ("stream_large_bodies", "1k"),
     ("store_streamed_bodies", "true"),
     ("map_remote", "|bigquery.googleapis.com|example.com"),

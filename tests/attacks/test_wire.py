@@ -333,3 +333,16 @@ def test_a_large_upload(world, gateway):
             ).status
             != 403
         )
+
+
+@pytest.mark.parametrize(("names", "status"), [((BIGQUERY,), 200), (("127.0.0.1", "localhost"), 502)])
+def test_an_override_changes_where_google_is_reached_not_who_it_must_be(world, tmp_path, cert, names, status):
+    ca = WorldCA(tmp_path)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(world.ca.read_bytes() + ca.certificate.read_bytes())
+    up, asked = Upstream(ca.issue("up", names)), []
+    up.context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    with in_front_of(world, tmp_path, (None, bundle), up) as g, conn(g) as r:
+        assert r.request("GET", DATASETS, token=world.issuer.token("alice")).status == status
+    assert set(asked) == {BIGQUERY}
+    assert any(up.raw) == (status == 200)
