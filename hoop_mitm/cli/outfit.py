@@ -75,7 +75,7 @@ def dressed(
             click.echo(f"hoop-mitm: {why}", err=True)
         session = Session(str(uuid7()), name)
         directory = session_directory(session.id)
-        source = source_of(identity, file, directory, os.environ)
+        source = source_of(identity, profile, file, directory, os.environ)
         outfit = fit_out(
             profile, source, directory, os.environ, session=session, connection=connection, project=project
         )

@@ -92,7 +92,7 @@ def _outfit(profile: "ClientProfile", client: Path | None, connection: str | Non
     # No session: the gateway makes one of each time that an editor is used.
     directory = home() / "editors" / (connection or profile.connection)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    source = source_of("login", chosen_file(client), directory, os.environ)
+    source = source_of("login", profile, chosen_file(client), directory, os.environ)
     return fit_out(profile, source, directory, os.environ, connection=connection)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from hoop_mitm.client.bq_settings import write_bq_settings
 from hoop_mitm.client.bundle import combined_bundle
@@ -135,12 +135,15 @@ def archive_of(profile: ClientProfile) -> Path | None:
     return load(profile.gateway.config).recording.directory / "hoop.duckdb"
 
 
-def source_of(identity: str, client_file: Path, directory: Path, existing: Mapping[str, str]) -> TokenSource:
+def source_of(
+    identity: str, profile: ClientProfile, client_file: Path, directory: Path, existing: Mapping[str, str]
+) -> TokenSource:
     """Where a client's token comes from.
 
     Args:
         identity: ``login``: whoever is signed in; ``github``: the Action that this is; else a file with a token that
             somebody keeps fresh.
+        profile: says which audience a token is for.
         client_file: says where people sign in.
         directory: where a program for that may be written.
         existing: the environment that GitHub describes its endpoint in.
@@ -151,7 +154,7 @@ def source_of(identity: str, client_file: Path, directory: Path, existing: Mappi
     if identity == "login":
         return write_token_program(directory / "token", client_file)
     if identity == "github":
-        return _github(existing)
+        return _github(profile.client_id, existing)
     if not Path(identity).is_file():
         raise ConfigError(f"there is no file with a token at {identity}; write `login`, `github`, or the file's path")
     return Path(identity).absolute()
@@ -162,11 +165,12 @@ def name_of(command: str) -> str:
     return re.sub(r"[^ -~]", "", Path(command).name).strip()[:_LONGEST_NAME] or "run"
 
 
-def _github(existing: Mapping[str, str]) -> Address:
+def _github(audience: str, existing: Mapping[str, str]) -> Address:
     """GitHub's endpoint: https://docs.github.com/actions/reference/security/oidc. Its tokens live for minutes."""
     url, secret = (existing.get(name) for name in _GITHUB)
     if not url or not secret:
         raise ConfigError(
             "this is no GitHub Action that may have an OIDC token. Give its job `permissions: id-token: write`"
         )
-    return Address(url, {"Authorization": f"bearer {secret}"})
+    joined = f"{url}{'&' if '?' in url else '?'}audience={quote(audience, safe='')}"
+    return Address(joined, {"Authorization": f"bearer {secret}"})

@@ -64,7 +64,7 @@ class Patient:
     @cached_property
     def outfit(self) -> Outfit:
         """What `hoop-mitm run` would give a client."""
-        source = source_of("login", self.client_file, self.scratch, self.environment)
+        source = source_of("login", self.profile, self.client_file, self.scratch, self.environment)
         return fit_out(self.profile, source, self.scratch, self.environment)
 
     @cached_property

@@ -56,25 +56,32 @@ def toolbox() -> Path:
 
 
 def mcp_server_bigquery() -> Path:
-    """`mcp-server-bigquery` from PyPI, in an environment of its own, since its dependencies are not ours."""
-    python = _python("3.13", "mcp-server-bigquery wants it")
+    """`mcp-server-bigquery` from PyPI."""
+    return _environment("mcp-server-bigquery", "3.13") / "mcp-server-bigquery"
+
+
+def jupyter() -> Path:
+    """`jupyter`, with a kernel, the runner nbclient and google-cloud-bigquery."""
+    return _environment("jupyter", "3.12") / "jupyter"
+
+
+def dbt() -> Path:
+    """`dbt` with dbt-bigquery."""
+    return _environment("dbt", "3.12") / "dbt"
+
+
+def _environment(name: str, minor: str) -> Path:
+    """The folder of programs of a Python environment of its own, since its dependencies are not ours."""
+    lock = HERE / f"{name}.txt"
+    python = _python(minor, f"{name} wants it")
 
     def make(target: Path) -> None:
-        lock, made = HERE / "mcp-server-bigquery.txt", target / "venv"
+        made = target / "venv"
         _run(UV, "venv", "--quiet", "--no-project", "--relocatable", "--python", python, made)
-        _run(
-            UV,
-            "pip",
-            "sync",
-            "--quiet",
-            "--compile-bytecode",
-            "--require-hashes",
-            "--python",
-            made / "bin/python",
-            lock,
-        )
+        install = ["pip", "sync", "--quiet", "--require-hashes", "--only-binary", ":all:"]
+        _run(UV, *install, "--python", made / "bin/python", lock)
 
-    return _made("mcp-server-bigquery", HERE / "mcp-server-bigquery.txt", make) / "venv" / "bin" / "mcp-server-bigquery"
+    return _made(name, lock, make) / "venv" / "bin"
 
 
 def _made(name: str, lock: Path, make: Callable[[Path], None]) -> Path:
