@@ -343,7 +343,8 @@ class Connection(Model):
     )
     credential: CredentialConfig = Field(description="how the gateway reaches Google for it")
     recording: Literal["full", "statements", "metadata", "off"] = Field(
-        default="full", description="how much is recorded of what goes through it"
+        default="full",
+        description="how much is recorded of what goes through it; with `off` still what is refused, and that it is off",
     )
     groups: tuple[Text, ...] = Field(default=(), description="groups that may use it; empty: every known principal")
     reconcile: Reconcile = Field(default=Reconcile(), description="for comparing with BigQuery's own list of jobs")
