@@ -1,7 +1,8 @@
 """What goes: worked out in tables beside the archive (:class:`Source`).
 
 ``item``     every record (and, from before the chain, every row) that still says something, and what decides about it.
-``going``    the same with the answer: all of it (``record``), its statement (``words``), its bodies (``bodies``).
+``going``    the same with the answer: all of it (``record``), its bodies (``bodies``), its statement, or what may quote one
+             (``words``, where it is ``spoken``).
 ``gone_body``  the bodies that nothing points to any more which stays.
 ``gone_part``  what goes of which record, by part, as the signed event will list it.
 """
@@ -20,17 +21,18 @@ OWN_CHAIN = "starts_with(chain, 'kept-')"
 _NOTED = f"""
     CREATE TABLE noted AS
     SELECT
-        chain, seq, kind, statement IS NOT NULL OR statement_salt IS NOT NULL AS spoken,
+        chain, seq, kind, coalesce(statement_salt IS NOT NULL, false) AS statement, exchange_salt IS NOT NULL AS exchange,
         CASE WHEN json_valid(data) THEN json_extract_string(data, [
             '$.id', '$.flow_id', '$.session_id', '$.session.id', '$.session.connection', '$.connection',
-            '$.ended_at', '$.started_at', '$.at', '$.request.body.hash', '$.response.body.hash', '$.side', '$.body.hash'
+            '$.ended_at', '$.started_at', '$.at', '$.request.body.hash', '$.response.body.hash', '$.side', '$.body.hash', '$.type'
         ]) END AS f
     FROM old.main.records
     WHERE kind NOT IN {KEPT_KINDS}
         AND NOT (data IS NULL AND who IS NULL AND statement IS NULL AND exchange IS NULL)
 """  # noqa: S608 - names of ours
 
-# Rows from before the chain have no record: they are their own.
+# Rows from before the chain have no record: they are their own. An event about an exchange may quote its statement; not
+# where nobody was identified, because nothing is read then.
 _ITEMS = """
     CREATE TABLE item AS
     SELECT
@@ -41,7 +43,12 @@ _ITEMS = """
         try_cast(coalesce(f[7], f[8], f[9]) AS TIMESTAMPTZ) AS ended,
         TRY(from_hex(CASE WHEN kind = 'salvage' AND f[12] = 'request' THEN f[13] ELSE f[10] END)) AS request,
         TRY(from_hex(CASE WHEN kind = 'salvage' AND f[12] = 'response' THEN f[13] ELSE f[11] END)) AS response,
-        spoken, NULL::VARCHAR AS row_id
+        CASE kind
+            WHEN 'flow' THEN statement
+            WHEN 'event' THEN exchange AND f[2] IS NOT NULL AND f[14] <> 'identity.refused'
+            ELSE false
+        END AS spoken,
+        NULL::VARCHAR AS row_id
     FROM noted
     UNION ALL
     SELECT
@@ -53,7 +60,9 @@ _ITEMS = """
     FROM old.main.flows LEFT JOIN old.main.jobs ON jobs.key = flows.job_key
     WHERE flows.chain IS NULL
     UNION ALL
-    SELECT NULL, NULL, 'event', flow_id, session_id, NULL, occurred_at, NULL, NULL, false, id
+    SELECT
+        NULL, NULL, 'event', flow_id, session_id, NULL, occurred_at, NULL, NULL,
+        flow_id IS NOT NULL AND type <> 'identity.refused' AND (message <> '' OR details <> '{}'), id
     FROM old.main.events
     WHERE chain IS NULL
 """
@@ -158,7 +167,8 @@ _GONE_PARTS = """
     CREATE TABLE gone_part AS
     SELECT 'record' AS part, chain, seq, record AS taken FROM going
     UNION ALL
-    SELECT 'statement', chain, seq, words FROM going WHERE spoken AND NOT record AND kind = 'flow'
+    SELECT CASE kind WHEN 'flow' THEN 'statement' ELSE 'exchange' END, chain, seq, words
+    FROM going WHERE spoken AND NOT record
     UNION ALL
     SELECT 'request_body', chain, seq, bodies AND request IN (SELECT hash FROM gone_body)
     FROM going WHERE request IS NOT NULL AND NOT record

@@ -45,9 +45,11 @@ _REDONE_FLOWS = """
 
 _TAKEN = "CASE WHEN going.record THEN NULL ELSE records.{0} END AS {0}"
 _SPOKEN = "CASE WHEN going.record OR (going.words AND going.spoken) THEN NULL ELSE records.{0} END AS {0}"
+_TOLD = "CASE WHEN going.record OR (going.words AND going.spoken AND going.kind = 'event') THEN NULL ELSE records.{0} END AS {0}"
 _RECORDS = f"""
     SELECT records.* REPLACE (
-        {", ".join(_TAKEN.format(name) for name in ("data", "who_salt", "who", "exchange_salt", "exchange"))},
+        {", ".join(_TAKEN.format(name) for name in ("data", "who_salt", "who"))},
+        {", ".join(_TOLD.format(name) for name in ("exchange_salt", "exchange"))},
         {", ".join(_SPOKEN.format(name) for name in ("statement_salt", "statement"))}
     )
     FROM old.main.records LEFT JOIN going ON going.chain = records.chain AND going.seq = records.seq
@@ -90,7 +92,17 @@ _SELECTIONS: Mapping[str, str] = {
         WHERE flow_id NOT IN (SELECT id FROM touched WHERE gone) AND flow_id NOT IN (SELECT id FROM redone)
     """,
     "events": """
-        SELECT * FROM old.main.events
+        SELECT * EXCLUDE (edited) REPLACE (
+            CASE WHEN edited THEN '' ELSE message END AS message, CASE WHEN edited THEN '{}' ELSE details END AS details
+        )
+        FROM (
+            SELECT *,
+                id IN (SELECT row_id FROM going WHERE words AND spoken AND kind = 'event' AND row_id IS NOT NULL)
+                OR (chain IS NOT NULL AND (chain, seq) IN
+                    (SELECT (chain, seq) FROM going WHERE words AND spoken AND kind = 'event' AND chain IS NOT NULL))
+                AS edited
+            FROM old.main.events
+        )
         WHERE id NOT IN (SELECT row_id FROM going WHERE record AND kind = 'event' AND row_id IS NOT NULL)
             AND (chain IS NULL OR (chain, seq) NOT IN (SELECT (chain, seq) FROM going WHERE record AND chain IS NOT NULL))
     """,
@@ -112,7 +124,10 @@ _LEFT_OVER = """
         (SELECT count(*) FROM fresh.main.records JOIN going USING (chain, seq)
             WHERE (going.record AND coalesce(data, who, records.statement, exchange) IS NOT NULL)
                 OR (going.record AND coalesce(who_salt, statement_salt, exchange_salt) IS NOT NULL)
-                OR (going.words AND going.spoken AND (records.statement IS NOT NULL OR statement_salt IS NOT NULL)))
+                OR (going.words AND going.spoken AND going.kind = 'flow'
+                    AND (records.statement IS NOT NULL OR statement_salt IS NOT NULL))
+                OR (going.words AND going.spoken AND going.kind = 'event'
+                    AND (records.exchange IS NOT NULL OR exchange_salt IS NOT NULL)))
         + (SELECT count(*) FROM fresh.main.bodies SEMI JOIN gone_body USING (hash))
         + (SELECT count(*) FROM fresh.main.sessions SEMI JOIN gone_session USING (id))
 """

@@ -30,12 +30,12 @@ _SESSIONS = """
 """
 _EVENTS = """
     CREATE TABLE told AS
-    SELECT chain, seq, id FROM old.main.events
+    SELECT chain, seq, id, flow_id FROM old.main.events
     WHERE (email IS NOT NULL AND lower(email) IN (SELECT lower(unnest($emails))))
         OR (issuer, subject) IN (SELECT (issuer, subject) FROM person)
         OR (session_id IS NULL AND regexp_matches(lower(message || ' ' || details), $pattern))
 """
-# What belongs to nobody's session is theirs when it names them: a refused sign-in, say.
+# What belongs to nobody's session is theirs when it names them (a refused sign-in, say), or when an event about it does.
 _NAMING = """
     CREATE TABLE naming AS
     SELECT chain, seq FROM old.main.records
@@ -50,6 +50,7 @@ _GOING = """
         SELECT *,
             coalesce(session_id IN (SELECT id FROM their_session), false)
             OR coalesce(row_id IN (SELECT id FROM told WHERE chain IS NULL), false)
+            OR coalesce(session_id IS NULL AND flow_id IN (SELECT flow_id FROM told), false)
             OR (chain IS NOT NULL AND (
                 (chain, seq) IN (SELECT (chain, seq) FROM told WHERE chain IS NOT NULL)
                 OR (session_id IS NULL AND (chain, seq) IN (SELECT (chain, seq) FROM naming))
@@ -126,7 +127,8 @@ def choose_person(
     source.execute(_NAMED, {"who": who})
     known = [email for (email,) in source.rows(_EMAILS)]
     emails = sorted({*known, *([who] if "@" in who and "#" not in who else ())})
-    pattern = naming(emails)
+    keys = tuple(f"{issuer}#{subject}" for issuer, subject in source.rows("FROM person ORDER BY ALL"))
+    pattern = naming([*emails, *keys])
     source.execute(_SESSIONS)
     source.execute(_EVENTS, {"emails": emails, "pattern": pattern})
     source.execute(_NAMING, {"pattern": pattern})
@@ -136,7 +138,7 @@ def choose_person(
     ((sessions, flows, events, under_way),) = source.rows(_COUNTS)
     ((bodies, size),) = source.rows(_BODIES)
     return Traces(
-        keys=tuple(f"{issuer}#{subject}" for issuer, subject in source.rows("FROM person ORDER BY ALL")),
+        keys=keys,
         names=tuple(emails),
         sessions=sessions,
         flows=flows,
@@ -150,9 +152,9 @@ def choose_person(
     )
 
 
-def naming(emails: Sequence[str]) -> str:
-    """A regular expression (RE2) for text in lower case that names one of ``emails``, and no longer address around it."""
-    if not emails:
+def naming(names: Sequence[str]) -> str:
+    """A regular expression (RE2) for text in lower case in which one of ``names`` stands, and not as a part of a longer one."""
+    if not names:
         return r"$.^"
-    names = "|".join(re.escape(email.lower()) for email in emails)
-    return rf"(^|[^a-z0-9._%+\-])({names})($|[^a-z0-9.\-]|[.\-]($|[^a-z0-9]))"
+    either = "|".join(re.escape(name.lower()) for name in names)
+    return rf"(^|[^a-z0-9._%+\-])({either})($|[^a-z0-9.\-]|[.\-]($|[^a-z0-9]))"

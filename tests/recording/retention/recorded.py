@@ -171,6 +171,32 @@ class Recorded:
         """An event without a session that names somebody in its text."""
         self.gateway.write(event(at=ago(age), message=f"The token of {principal(name).email} has expired."))
 
+    def refused_without_a_session(self, name: str, *, age: float) -> str:
+        """A statement that was refused before its connection was known: only the event says whose; a text in both."""
+        quoted = f"refused-{secrets.token_hex(12)}"
+        message_ = f"Project {quoted} belongs to no connection of this gateway."
+        sql = f"SELECT * FROM `{quoted}.d.t`"
+        record = FlowRecord(
+            id=new_id(),
+            state="refused",
+            session=None,
+            operation=Operation(QUERY, "acme", statement=sql),
+            verdict=Verdict("deny", "project.unlisted", message_),
+            method="POST",
+            host="bigquery.googleapis.com",
+            url=f"{BASE}/queries",
+            user_agent="python",
+            client_address="192.0.2.7",
+            request=message({"query": sql}),
+            response=message({"error": {"message": message_}}),
+            started_at=ago(age),
+            ended_at=ago(age),
+            status=403,
+        )
+        told = event("request.refused", at=ago(age), message=message_, principal=principal(name), flow_id=record.id)
+        self.gateway.write(told, record)
+        return quoted
+
     def claim(self, session: Session, job_id: str) -> None:
         owner = Owner(session.principal.key, session.connection)
         self.gateway.journal.append([], [Claim(Resource("job", f"acme:{job_id}"), owner, NOW.timestamp())])

@@ -56,6 +56,21 @@ def test_each_class_goes_when_it_is_due(tmp_path, age, body, statement, record):
     recorded.verified()
 
 
+def test_an_event_that_may_quote_a_statement_loses_its_text_with_the_statement(tmp_path):
+    recorded = Recorded(tmp_path)
+    quoted = recorded.refused_without_a_session("alice", age=200)
+    recorded.refused_sign_in("bob", age=200)
+    recorded.fold()
+    assert finds(tmp_path, quoted)
+
+    recorded.apply(cutoffs(other=cutoff(30, 180, 400)))
+
+    assert finds(tmp_path, quoted) == set()
+    told = ask(tmp_path, "SELECT type, message <> '', details FROM events WHERE chain NOT LIKE 'kept-%' ORDER BY type")
+    assert told == [("identity.refused", True, "{}"), ("request.refused", False, "{}")]
+    recorded.verified()
+
+
 def test_what_is_left_of_a_job_is_what_its_remaining_records_tell(tmp_path):
     recorded = Recorded(tmp_path)
     young, old, older = (recorded.job(age=age, session=str(age)) for age in (1, 100, 200))

@@ -61,6 +61,17 @@ def vars_of(job):
     return job.body, job.statement, job.key.partition(":")[2]
 
 
+def test_what_was_refused_before_there_was_a_session_is_theirs_where_an_event_says_so(recorded, tmp_path):
+    hers, his = (recorded.refused_without_a_session(name, age=1) for name in ("alice", "bob"))
+    recorded.fold()
+
+    erased(recorded)
+
+    assert finds(tmp_path, hers) == set()
+    assert finds(tmp_path, his)
+    recorded.verified()
+
+
 def test_a_result_that_others_got_too_stays_theirs(recorded, tmp_path):
     sql, rows = "SELECT 'asked by both'", {"rows": "got by both"}
     for name in ("alice", "bob"):
