@@ -52,11 +52,11 @@ def dressed(
     """
     from uuid_utils import uuid7
 
-    from hoop_mitm.client.keeper import LINGER, Keeper
+    from hoop_mitm.client.keeper import LINGER, Keeper, upstream_of
     from hoop_mitm.client.outfit import Session, fit_out, source_of
     from hoop_mitm.client.place import session_directory
     from hoop_mitm.login import default_file, fresh_id_token, load_profile
-    from hoop_mitm.login.profile import chosen_file
+    from hoop_mitm.login.profile import CHAINED, chosen_file
 
     profile = load_profile(client)
     file = chosen_file(client).absolute()
@@ -81,4 +81,6 @@ def dressed(
         )
         if file != default_file():
             outfit.variables["HOOP_CLIENT"] = str(file)
+        if upstream := upstream_of(os.environ, profile.gateway.url):
+            outfit.variables[CHAINED] = upstream.url
         yield outfit

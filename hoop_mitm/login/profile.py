@@ -19,6 +19,9 @@ from hoop_mitm.errors import ConfigError
 VARIABLE = "HOOP_CLIENT"
 """Environment variable that names another client file than the default one."""
 
+CHAINED = "HOOP_CHAINED_PROXY"
+"""Environment variable with the proxy that was set before the gateway was: sign-in goes there, not through the gateway."""
+
 SCOPES = ("openid", "email", "profile", "groups", "offline_access")
 
 

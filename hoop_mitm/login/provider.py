@@ -16,12 +16,9 @@ from authlib.integrations.requests_client.oauth2_session import OAuth2ClientAuth
 from authlib.oauth2.client import OAuth2Client
 
 from hoop_mitm import outbound
-from hoop_mitm.config.model import Upstream, is_loopback
+from hoop_mitm.config.model import Upstream
 from hoop_mitm.errors import LoginError, Unreachable
-from hoop_mitm.login.profile import ClientProfile
-
-CHAINED = "HOOP_CHAINED_PROXY"
-"""Environment variable with the proxy that was set before the gateway was: sign-in goes there, not through the gateway."""
+from hoop_mitm.login.profile import CHAINED, ClientProfile
 
 _ROOTS = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
 _UNAUTHORIZED = 401
@@ -221,6 +218,3 @@ def outside(profile: ClientProfile, environment: Mapping[str, str] = os.environ)
 
 def _texts(value: object) -> tuple[str, ...] | None:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else None
-
-
-__all__ = ["CHAINED", "Offer", "Provider", "is_loopback", "outside"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hoop_mitm.login.provider import CHAINED, outside
+from hoop_mitm.login.profile import CHAINED
+from hoop_mitm.login.provider import outside
 
 GATEWAY = "http://127.0.0.1:8080"
 COMPANY = "http://proxy.acme.example:3128"
