@@ -85,7 +85,9 @@ class Recorder(Stage):
             ticket.intent = True
             await self._write(flow, ticket, "open")
         if ticket.early:
-            ticket.request_spool = self.services.recorder.spool(ticket.flow_id, "request", ticket.headers)
+            ticket.request_spool = self.services.recorder.spool(
+                ticket.flow_id, "request", ticket.headers, kept=_keeps_bodies(ticket)
+            )
 
     async def responseheaders(self, flow: http.HTTPFlow) -> None:
         ticket = self.services.tickets.of(flow)
@@ -98,7 +100,10 @@ class Recorder(Stage):
             ticket.intent = True
             await self._write(flow, ticket, "open")
         ticket.response_spool = self.services.recorder.spool(
-            ticket.flow_id, "response", list(flow.response.headers.items(multi=True))
+            ticket.flow_id,
+            "response",
+            list(flow.response.headers.items(multi=True)),
+            kept=_keeps_bodies(ticket),
         )
         flow.response.stream = tap(self.services, flow, ticket, ticket.response_spool)
         if flow.client_conn.alpn != b"h2" and flow.response.headers.pop("content-length", None) is not None:
@@ -229,6 +234,10 @@ def flow_record(flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> FlowRe
         level=ticket.connection.recording if ticket.connection else "full",
         http_version=flow.request.http_version,
     )
+
+
+def _keeps_bodies(ticket: Ticket) -> bool:
+    return ticket.connection is None or ticket.connection.recording == "full"
 
 
 def _fields(*parts: http.Headers | None) -> tuple[tuple[str, str], ...]:

@@ -63,8 +63,10 @@ class Services:
 
     async def start(self) -> None:
         await self.recorder.start()
-        started = self.event_record("gateway.started", "The gateway started.")
+        levels = {connection.name: connection.recording for connection in self.config.connections}
+        started = self.event_record("gateway.started", "The gateway started.", details={"levels": levels})
         await self.recorder.write(started)
+        await self.recorder.note_levels(levels)
         await self.looks.begin()
         self._ready.set()
         self.intents.begin(started.id)

@@ -14,6 +14,7 @@ recordings/
     folded               the last record that is in the archive: a hint, the archive itself knows better
     kept                 for how long each folded segment was kept
     remarks/             what the fold noticed, until the gateway has recorded it
+    levels               how much of each connection is recorded, as of the last start
     head                 the last checkpoint: should the end of the segments be lost, it is missed
     heads.sqlite         signed heads on their way to their sinks, and how far each has come
     maintenance.lock     held by whoever changes the archive otherwise than by folding; shared by folds
@@ -29,6 +30,8 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import orjson
 
 from hoop_mitm.errors import RecordingError
 
@@ -86,6 +89,17 @@ class Layout:
     @property
     def folded(self) -> Path:
         return self.journal / "folded"
+
+    @property
+    def levels(self) -> Path:
+        return self.journal / "levels"
+
+    def noted_levels(self) -> dict[str, str]:
+        """How much of each connection was recorded as of the last start; empty when that is not known."""
+        try:
+            return {str(name): str(level) for name, level in orjson.loads(self.levels.read_bytes()).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
 
     @property
     def kept(self) -> Path:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import orjson
 from uuid_utils import uuid7
 
 from hoop_mitm.bigquery.operation import Resource
@@ -28,12 +29,12 @@ from hoop_mitm.recording.encoding import BodyNote
 from hoop_mitm.recording.folder import Folder
 from hoop_mitm.recording.heads import Heads
 from hoop_mitm.recording.journal import BodyFile, Entry, Journal, claims, reason
-from hoop_mitm.recording.layout import Hold, Identity, Layout
+from hoop_mitm.recording.layout import Hold, Identity, Layout, replace_durably
 from hoop_mitm.recording.logging_filter import described
 from hoop_mitm.recording.owners import Claim, Owner, Owners
 from hoop_mitm.recording.preparing import SIDES, is_kept, message_of, prepare
 from hoop_mitm.recording.pressing import Press
-from hoop_mitm.recording.records import EventRecord, FlowRecord, Record
+from hoop_mitm.recording.records import EventRecord, FlowRecord, Level, Record
 from hoop_mitm.recording.redaction import Redactor
 from hoop_mitm.recording.remarks import left
 from hoop_mitm.recording.sinks import Sink, sink
@@ -129,7 +130,8 @@ class Recorder:
         self._owners = Owners(now=time.time())
         self._identity = Identity("", b"")
         self._run = 0
-        self._pressings: dict[str, Pressing] = {}
+        #: ``None`` for a stream that is not kept.
+        self._pressings: dict[str, Pressing | None] = {}
         self._pressed = 0
         self._to_press: queue.SimpleQueue[_Request | _Progress | _Orphan | _Stop] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[_Request | _Stop] = queue.SimpleQueue()
@@ -201,11 +203,18 @@ class Recorder:
         await future
 
     def spool(
-        self, flow_id: str, side: Literal["request", "response"], headers: Sequence[tuple[str, str]] = ()
+        self,
+        flow_id: str,
+        side: Literal["request", "response"],
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        kept: bool = True,
     ) -> Spool:
         """A place for the body of a streamed message; the flow's record then names its ``id``.
 
-        ``headers`` are the message's, so that a content encoding is taken off as the body comes.
+        Args:
+            headers: the message's, so that a content encoding is taken off as the body comes.
+            kept: whether bodies are recorded at the flow's level; else this only counts.
 
         Raises:
             RecordingError: there cannot be one; the message must not go on.
@@ -215,9 +224,26 @@ class Recorder:
         name = f"{flow_id}.{side}"
         if not flow_id or "/" in flow_id:
             raise RecordingError(f"A flow cannot be called {flow_id!r}.")
-        spool = Spool(self._layout.spool / name, lambda name, size: self._to_press.put(_Progress(name, size)))
-        self._pressings[name] = self._pressing(name, codings(headers))
+        spool = Spool(
+            self._layout.spool / name, lambda name, size: self._to_press.put(_Progress(name, size)), kept=kept
+        )
+        self._pressings[name] = self._pressing(name, codings(headers)) if kept else None
         return spool
+
+    async def note_levels(self, levels: Mapping[str, Level]) -> None:
+        """Record where a connection's level of recording is another than when this was last called, in whatever run.
+
+        Raises:
+            RecordingError: as for :meth:`write`.
+        """
+        before = await asyncio.to_thread(self._layout.noted_levels)
+        changed = [(name, before[name], level) for name, level in levels.items() if before.get(name, level) != level]
+        await self.write(*(_level_changed(*change) for change in changed))
+        try:
+            # One that is left out for a while is not forgotten.
+            await asyncio.to_thread(replace_durably, self._layout.levels, orjson.dumps({**before, **levels}))
+        except OSError as error:
+            raise RecordingError(f"{self._layout.levels} cannot be written ({reason(error)}).") from error
 
     def owner(self, resource: Resource) -> Owner | None:
         """Who made ``resource``, as far as remembered: at least seven days back, up to a million resources."""
@@ -563,14 +589,26 @@ class Recorder:
             message = message_of(record, side)
             if not message.spool:
                 continue
-            pressing = self._pressings.get(message.spool)
-            if pressing is None:
+            if message.spool not in self._pressings:
                 raise RecordingError(f"There is no spool {message.spool}; was it recorded already?")
+            pressing = self._pressings[message.spool]
             if record.level == "full":
+                if pressing is None:
+                    raise RecordingError(f"The spool {message.spool} was not kept, and must be recorded.")
                 found[side] = pressing.finish(codings(message.headers))
-            else:
+            elif pressing is not None:
                 pressing.discard()
         return found
+
+
+def _level_changed(connection: str, old: str, new: str) -> EventRecord:
+    return EventRecord(
+        str(uuid7()),
+        datetime.now(UTC),
+        "recording.level_changed",
+        f"What goes through the connection {connection} is recorded at the level {new} from now on, and was at {old}.",
+        details={"connection": connection, "old": old, "new": new},
+    )
 
 
 def _sinks(config: "Recording", upstream: "Upstream | None") -> list[Sink]:

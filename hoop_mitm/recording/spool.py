@@ -20,20 +20,25 @@ class Spool:
     """One direction of one streamed exchange. ``write`` is synchronous: it copies into the page cache.
 
     A killed gateway loses nothing of it; a machine that loses power may lose the end of what was in the air.
+    One that is not ``kept`` only counts: at its level of recording no body may lie on the disk.
 
     Attributes:
         id: what :attr:`Message.spool` names.
         size: bytes written.
     """
 
-    def __init__(self, path: Path, arrived: Callable[[str, int], None]) -> None:
+    def __init__(self, path: Path, arrived: Callable[[str, int], None], *, kept: bool = True) -> None:
         self.id = path.name
         self.size = 0
         self._path = path
         self._arrived = arrived
         self._announced = 0
+        self._descriptor: int | None = None
+        self._closed = False
+        if not kept:
+            return
         try:
-            self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -43,8 +48,11 @@ class Spool:
         Raises:
             RecordingError: it is not kept; the chunk must not go on.
         """
-        if self._descriptor is None:
+        if self._closed:
             raise RecordingError(f"The spool {self.id} is closed already.")
+        if self._descriptor is None:
+            self.size += len(chunk)
+            return
         view = memoryview(chunk)
         try:
             while view:
@@ -58,6 +66,7 @@ class Spool:
 
     def close(self) -> None:
         """No more comes. Harmless when repeated."""
+        self._closed = True
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

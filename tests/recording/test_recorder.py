@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import resource
@@ -13,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -484,3 +486,56 @@ def test_a_spool_cannot_be_placed_elsewhere(tmp_path: Path, name: str) -> None:
                 recorder.spool(name, "request")
 
     asyncio.run(scenario())
+
+
+def test_a_stream_below_full_lies_on_no_disk_and_its_size_is_known(tmp_path: Path) -> None:
+    secret = b"rows of somebody " * 1000
+
+    async def scenario() -> None:
+        async with recording(tmp_path) as recorder:
+            record = flow(READ_ROWS, level="metadata")
+            spool = recorder.spool(record.id, "response", kept=False)
+            spool.write(secret)
+            assert list((tmp_path / "journal/spool").iterdir()) == []
+            spool.close()
+            with pytest.raises(RecordingError, match="closed already"):
+                spool.write(secret)
+            await recorder.write(replace(record, response=message(None, spool=spool.id, size=spool.size)))
+
+    asyncio.run(scenario())
+    assert ask(tmp_path, "SELECT response_size, response_body FROM flows") == [(len(secret), None)]
+    assert secret[:60] not in bytes_of(tmp_path)
+
+
+def test_a_stream_that_must_be_recorded_and_was_not_kept_does_not_pass(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path) as recorder:
+            record = flow(READ_ROWS)
+            spool = recorder.spool(record.id, "response", kept=False)
+            with pytest.raises(RecordingError, match="was not kept"):
+                await recorder.write(replace(record, response=message(None, spool=spool.id)))
+
+    asyncio.run(scenario())
+
+
+def test_a_change_of_what_is_recorded_is_recorded(tmp_path: Path) -> None:
+    runs: list[dict[str, Any]] = [
+        {"sales": "full", "hr": "metadata"},
+        {"sales": "full", "hr": "metadata"},
+        {"sales": "off", "hr": "full", "new": "off"},
+        {"hr": "full"},
+        {"sales": "full", "hr": "full"},
+    ]
+
+    async def scenario(levels: dict[str, Any]) -> None:
+        async with recording(tmp_path) as recorder:
+            await recorder.note_levels(levels)
+
+    for levels in runs:
+        asyncio.run(scenario(levels))
+    found = ask(tmp_path, "SELECT details FROM events WHERE type = 'recording.level_changed' ORDER BY seq")
+    assert [json.loads(details) for (details,) in found] == [
+        {"connection": "sales", "old": "full", "new": "off"},
+        {"connection": "hr", "old": "metadata", "new": "full"},
+        {"connection": "sales", "old": "off", "new": "full"},
+    ]
