@@ -1,8 +1,19 @@
-"""``python -m benchmarks``: the benchmark that there is."""
+"""``python -m benchmarks [NAME …]``: one of the benchmarks; what the gateway costs, where none is named."""
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.gateway import main
+from benchmarks import gateway, reading
+
+BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {"gateway": gateway.main, "reading": reading.main}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the one that is named first, with the arguments after it."""
+    if arguments and arguments[0] in BENCHMARKS:
+        return BENCHMARKS[arguments[0]](arguments[1:])
+    return gateway.main(arguments)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import large, machine, report, requests, usage
+from benchmarks import large, machine, page, report, requests, usage
 from benchmarks.answers import SIZES
 from benchmarks.client import Client
 from benchmarks.load import Connections, Load
@@ -23,7 +23,6 @@ from benchmarks.results import Case, Results, Sample
 from benchmarks.surroundings import Surroundings
 from benchmarks.variants import Direct, Gateway, Mitmdump, Variant
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 KINDS = ("statement", "page")
 LARGE = {"getQueryResults, chunked": large.rest, "ReadRows, gRPC": large.storage}
 BARE = "mitmdump -q"
@@ -156,9 +155,7 @@ def run(options: argparse.Namespace, directory: Path) -> Results:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short run, for a look; its figures are rough")
-    parser.add_argument(
-        "--write", action="store_true", help=f"write the results to {RESULTS.parent.name}/{RESULTS.name}"
-    )
+    parser.add_argument("--write", action="store_true", help="write the results to RESULTS.md")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=[*SIZES], help="of answers")
     parser.add_argument("--connections", nargs="+", type=int, default=[1, 16], metavar="N", help="of the client")
     parser.add_argument("--rounds", type=int, help="how often everything is asked")
@@ -179,10 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = report.render(run(options, Path(directory)))
         took = time.monotonic() - began
     command = " ".join(["python -m benchmarks.gateway", *(sys.argv[1:] if arguments is None else arguments)])
-    page = f"# What the gateway costs\n\n`{command}`, {took:.0f} s\n\n{about}\n\n{text}"
-    print(page)
+    part = f"# What the gateway costs\n\n`{command}`, {took:.0f} s\n\n{about}\n\n{text}"
+    print(part)
     if options.write:
-        RESULTS.write_text(page)
+        page.write(part)
     return 0
 
 

@@ -9,7 +9,7 @@ from hoop_mitm.errors import RecordingError
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.looks import MOST
 from hoop_mitm.recording.looks import Looks as Notes
-from hoop_mitm.recording.sharing import keep_permissions, share, unshare
+from hoop_mitm.recording.sharing import group_name, keep_permissions, share, unshare
 
 if TYPE_CHECKING:
     from hoop_mitm.addons.services import Services
@@ -52,10 +52,11 @@ class Looks:
             return
         if await asyncio.to_thread(share, self._layout):
             group = self._layout.directory.stat().st_gid
+            name = group_name(group)
             await self._services.event(
                 "archive.shared",
-                f"The recording is shared with the group {self._layout.directory.group()}.",
-                details={"group": self._layout.directory.group(), "gid": group},
+                f"The recording is shared with the group {name}.",
+                details={"group": name, "gid": group},
             )
         self._task = asyncio.create_task(self._watch(), name="hoop-mitm looks")
 

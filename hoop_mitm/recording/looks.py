@@ -206,7 +206,7 @@ def _junk(junk: Sequence[tuple[Path, os.stat_result, str]]) -> EventRecord:
 def _id(path: Path, status: os.stat_result, content: bytes) -> str:
     """The same for the same file: should it be taken again after a crash, it is one event."""
     told = repr((path.name, status.st_dev, status.st_ino, status.st_ctime_ns, status.st_uid)).encode()
-    return str(uuid.UUID(bytes=hashlib.blake2b(told + content, digest_size=16).digest(), version=8))
+    return str(uuid.UUID(bytes=hashlib.blake2b(told + content, digest_size=16).digest(), version=5))
 
 
 def _when(status: os.stat_result) -> datetime:

@@ -33,7 +33,7 @@ def share(layout: Layout) -> bool:
         group = layout.directory.stat().st_gid
         if os.geteuid() != 0 and group not in (os.getegid(), *os.getgroups()):
             raise RecordingError(
-                f"{layout.directory} belongs to the group {_name(group)}, of which this user is no member, so it cannot be "
+                f"{layout.directory} belongs to the group {group_name(group)}, of which this user is no member, so it cannot be "
                 "shared with it (`recording.shared`). Make the user a member, or give the directory another group with chgrp."
             )
         new = not layout.is_shared
@@ -104,7 +104,8 @@ def _give(path: Path, group: int, mode: int) -> None:
         raise PermissionError(1, "its permissions cannot be set")
 
 
-def _name(group: int) -> str:
+def group_name(group: int) -> str:
+    """Its name, or its number where it has none."""
     try:
         return grp.getgrgid(group).gr_name
     except KeyError:

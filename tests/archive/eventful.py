@@ -39,6 +39,7 @@ def eventful(directory: Path) -> Path:
         empty = session(name="empty")
         other = session(name="another", principal=Principal("https://issuer.example", "bob"))
         recorded.write(empty, other, _answered(other, "job_other", "SELECT 1"))
+        recorded.write(event("archive.read", details={"user": "carol", "command": "show", "about": ""}))
         for records in _everything(alice):
             recorded.write(alice, *records)
     finally:

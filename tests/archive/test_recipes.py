@@ -38,6 +38,9 @@ def test_each_command_is_one_that_runs(recording, tmp_path, monkeypatch):
     assert len(COMMANDS) >= 10
     for line in COMMANDS:
         arguments = shlex.split(line.partition("|")[0])[1:]
+        if arguments[0] == "tail":
+            # It does not end; tests/cli/test_tail.py follows it.
+            continue
         result = CliRunner(env={"HOOP_DB": str(recording)}).invoke(main, arguments)
         # 1 is "nothing found": the page's words are not those of this recording.
         assert result.exit_code in ((0, 1) if arguments[0] == "search" else (0,)), (line, result.output)

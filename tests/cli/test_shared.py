@@ -1,0 +1,247 @@
+"""A shared recording: whoever looks leaves word of it first, and the gateway makes it part of the recording."""
+
+import json
+import os
+import time
+
+import duckdb
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from hoop_mitm.archive import open_archive
+from hoop_mitm.cli import COMMANDS, load, main
+from hoop_mitm.errors import ArchiveError
+from hoop_mitm.recording.layout import Layout
+from hoop_mitm.recording.looks import Note
+from hoop_mitm.recording.sharing import share
+from tests import another_user
+from tests.archive.building import Builder, columns
+from tests.attacks.raw import bigquery
+from tests.gateways import RunningGateway
+
+#: Every command that reads a recording, and how it is asked for one session.
+READING = {
+    "sessions": [],
+    "show": ["nightly"],
+    "search": ["orders"],
+    "replay": ["nightly", "--instant"],
+    "export": ["nightly", "--format", "har"],
+    "diff": ["nightly", "other"],
+}
+#: ``tail`` does not end by itself; ``reconcile`` asks BigQuery, and is the gateway owner's.
+OTHERS = {"tail", "reconcile", "verify"}
+
+
+@pytest.fixture
+def shared(tmp_path):
+    directory = tmp_path / "recordings"
+    directory.mkdir()
+    builder = Builder(directory / "hoop.duckdb")
+    for name in ("nightly", "other"):
+        builder.asked(builder.session(name), "SELECT name FROM orders", columns(name="STRING"), [("Zo\u00eb",)])
+    builder.write()
+    share(Layout(directory))
+    return directory
+
+
+def run(directory, *arguments):
+    return CliRunner(env={"TZ": "UTC"}).invoke(main, [*arguments, "--db", str(directory)])
+
+
+def notes(directory):
+    return [msgspec.json.decode(path.read_bytes(), type=Note) for path in sorted((directory / "looks").iterdir())]
+
+
+def sessions_of(directory):
+    with duckdb.connect(directory / "hoop.duckdb", read_only=True) as connection:
+        return dict(connection.execute("SELECT name, id FROM sessions").fetchall())
+
+
+def test_these_are_all_commands_that_read():
+    names = {name for section in COMMANDS.values() for name in section}
+    reading = {name for name in names if any(option.name == "db" for option in load(_target(name)).params)}
+    assert reading - OTHERS == READING.keys()
+
+
+def _target(name):
+    return next(section[name][0] for section in COMMANDS.values() if name in section)
+
+
+@pytest.mark.parametrize(("command", "arguments"), READING.items())
+def test_each_says_which_sessions_were_looked_at(shared, command, arguments):
+    assert run(shared, command, *arguments).stdout
+    ids = sessions_of(shared)
+    left = notes(shared)
+    seen = {session for note in left for session in note.sessions}
+    assert {note.command for note in left} == {command}
+    assert seen == ({ids["nightly"]} if "nightly" in arguments and "other" not in arguments else set(ids.values()))
+
+
+@pytest.mark.parametrize(("command", "arguments"), READING.items())
+@pytest.mark.parametrize("broken", ["file", "link", "gone but linked"])
+def test_where_no_word_can_be_left_nothing_is_shown(shared, tmp_path, command, arguments, broken):
+    (shared / "looks").rmdir()
+    if broken == "file":
+        (shared / "looks").write_text("")
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        (shared / "looks").symlink_to(tmp_path / ("elsewhere" if broken == "link" else "nowhere"))
+    result = run(shared, command, *arguments)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "so nothing is shown" in result.stderr
+    assert not list((tmp_path / "elsewhere").glob("*")) if broken == "link" else True
+
+
+def test_word_is_left_before_anything_is_shown(shared, monkeypatch):
+    """Also when the screen cannot be written to."""
+
+    def broken(*_):
+        raise RuntimeError("the screen is gone")
+
+    monkeypatch.setattr("hoop_mitm.cli.terminal.print_all", broken)
+    run(shared, "show", "nightly")
+    assert [note.command for note in notes(shared)] == ["show"]
+
+
+def test_a_name_that_means_several_is_a_look_at_them_too(tmp_path, shared):
+    builder = Builder(shared / "hoop.duckdb")
+    ids = {builder.session("twice"), builder.session("twice")}
+    builder.write()
+    result = run(shared, "show", "twice")
+    assert result.exit_code == 2
+    assert {session for note in notes(shared) for session in note.sessions} == ids
+
+
+def test_what_was_searched_for_is_told(shared):
+    run(shared, "search", "Zo\u00eb", "--rows", "--verdict", "allow")
+    [note] = notes(shared)
+    assert note.about == "text='Zo\u00eb' rows=True verdict='allow'"
+    run(shared, "search", "no such thing")
+    assert {note.count for note in notes(shared)} == {2, 0}
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "\udcff", "\n\x00'\""])
+def test_what_was_searched_for_may_be_anything(shared, text):
+    run(shared, "search", text)
+    [note] = notes(shared)
+    assert len(note.about) <= 500
+
+
+def test_a_link_to_the_recording_is_the_recording(shared, tmp_path):
+    link = tmp_path / "link.duckdb"
+    link.symlink_to(shared / "hoop.duckdb")
+    assert CliRunner().invoke(main, ["show", "nightly", "--db", str(link)]).exit_code == 0
+    assert [note.command for note in notes(shared)] == ["show"]
+
+
+def test_a_program_that_uses_the_library_leaves_word_too(shared):
+    with open_archive(shared) as archive:
+        archive.show(archive.find("nightly"))
+    [note] = notes(shared)
+    assert (note.command, note.sessions) == ("python", (sessions_of(shared)["nightly"],))
+    (shared / "looks" / "x").mkdir()
+    (shared / "looks").rename(shared / "away")
+    (shared / "looks").write_text("")
+    with open_archive(shared) as archive, pytest.raises(ArchiveError, match="so nothing is shown"):
+        archive.sessions()
+
+
+def test_many_sessions_are_counted_and_the_first_of_them_named(shared):
+    builder = Builder(shared / "hoop.duckdb")
+    for number in range(300):
+        builder.session(f"s{number}")
+    builder.write()
+    assert run(shared, "sessions", "--limit", "0").exit_code == 0
+    [note] = notes(shared)
+    assert (len(note.sessions), note.count) == (200, 300)
+    assert len(note.encoded()) < 2**14
+
+
+def test_unshared_nothing_is_left(tmp_path):
+    builder = Builder(tmp_path / "hoop.duckdb")
+    builder.session("nightly")
+    builder.write()
+    assert run(tmp_path, "show", "nightly").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["hoop.duckdb"]
+
+
+# The whole, with a gateway.
+
+
+def wait_for(gateway, question, seconds=15):
+    give_up = time.monotonic() + seconds
+    while True:
+        found = gateway.ask(question)
+        if found or time.monotonic() > give_up:
+            return found
+        time.sleep(0.2)
+
+
+def ask(gateway):
+    with bigquery(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as client:
+        body = {"query": "SELECT 1", "useLegacySql": False}
+        assert (
+            client.request(
+                "POST", "/bigquery/v2/projects/acme/queries", token=gateway.world.issuer.token("alice"), body=body
+            ).status
+            == 200
+        )
+
+
+EVENTS = "SELECT type, message, session_id, details FROM events WHERE type LIKE 'archive.%' ORDER BY seq"
+READS = EVENTS.replace("LIKE 'archive.%'", "= 'archive.read'")
+
+
+def test_a_gateway_takes_what_readers_leave_for_events_of_the_recording(world, tmp_path):
+    with RunningGateway(world, tmp_path, recording={"shared": True}) as gateway:
+        ask(gateway)
+        gateway.folded().close()
+        assert wait_for(gateway, EVENTS)[0][0] == "archive.shared"
+        assert run(gateway.recordings, "show", "@last").exit_code == 0
+        session = json.loads(run(gateway.recordings, "sessions", "--json").stdout)[0]["id"]
+        found = {json.loads(row[3])["command"]: row for row in wait_for(gateway, f"{READS} OFFSET 1")}
+        found |= {json.loads(row[3])["command"]: row for row in gateway.ask(READS)}
+        assert found["show"][2] == session
+        assert json.loads(found["show"][3])["uid"] == os.geteuid()
+        (gateway.recordings / "looks" / "junk").symlink_to("/etc/passwd")
+        assert "1 thing that is no note" in wait_for(gateway, EVENTS.replace("archive.%", "archive.junk"))[0][1]
+    # What was left while no gateway ran is taken by the next.
+    assert run(gateway.recordings, "replay", "@last", "--instant").exit_code == 0
+    with RunningGateway(world, tmp_path, recording={"shared": True}) as gateway:
+        assert wait_for(gateway, f"SELECT 1 FROM ({READS}) WHERE details LIKE '%replay%'")
+        assert list((gateway.recordings / "looks").iterdir()) == []
+    with RunningGateway(world, tmp_path) as gateway:
+        assert wait_for(gateway, EVENTS.replace("archive.%", "archive.unshared"))
+        assert not (gateway.recordings / "looks").exists()
+
+
+@another_user.needs_root
+def test_another_user_of_the_group_reads_and_is_known_by_the_system_not_by_their_word(world):
+    with another_user.place() as place:
+        (place / "recordings").mkdir()
+        os.chown(place / "recordings", -1, another_user.GROUP)
+        with RunningGateway(world, place, recording={"shared": True}) as gateway:
+            ask(gateway)
+            gateway.folded().close()
+            assert wait_for(gateway, EVENTS)
+            own = gateway.recordings
+            shown = another_user.run(own, own, "show", "@last")
+            assert shown.returncode == 0, shown.stderr
+            assert "SELECT 1" in shown.stdout
+            others = f"SELECT details FROM ({READS}) WHERE details LIKE '%\"uid\":{another_user.USER}%'"
+            [(details,)] = wait_for(gateway, others)
+            assert json.loads(details)["command"] == "show"
+            # Not of the group: nothing.
+            stranger = another_user.run(own, own, "show", "@last", groups=[])
+            assert (stranger.returncode, stranger.stdout) == (2, "")
+            assert "is not readable" in stranger.stderr
+            # A reader cannot list, read or remove what others leave, nor write the recording.
+            denied = another_user.attempt(
+                f"os.listdir({str(own / 'looks')!r})",
+                f"open({str(own / 'hoop.duckdb')!r}, 'ab')",
+                f"open({str(own / 'new')!r}, 'w')",
+                f"os.rmdir({str(own / 'looks')!r})",
+                f"os.listdir({str(own / 'journal')!r})",
+            )
+            assert denied == ["PermissionError"] * 5
