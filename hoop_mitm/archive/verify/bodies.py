@@ -22,11 +22,7 @@ _PLACES = f"""
     SELECT rowid // 256 AS block, min(rowid), max(rowid), count(*), sum(least(greatest(size, 0), {_PART}))
     FROM file.main.bodies GROUP BY block ORDER BY block
 """  # noqa: S608 - a number of ours
-_SINGLE = """
-    SELECT hash, part, size, salt, data FROM file.main.bodies
-    WHERE rowid BETWEEN ? AND ? AND hash NOT IN (SELECT hash FROM file.main.bodies WHERE part <> 0 AND hash IS NOT NULL)
-"""
-_IN_PARTS = "SELECT DISTINCT hash FROM file.main.bodies WHERE part <> 0 AND hash IS NOT NULL ORDER BY hash"
+_PARTS = "SELECT DISTINCT hash FROM file.main.bodies WHERE part <> 0 AND hash IS NOT NULL ORDER BY hash"
 _PARTS = "SELECT part, size, salt, data FROM file.main.bodies WHERE hash = ? ORDER BY part"
 _TWICE = """
     SELECT hash, part, count(*) FROM file.main.bodies GROUP BY hash, part HAVING count(*) > 1 ORDER BY hash, part
@@ -36,6 +32,18 @@ _BEFORE_THE_CHAIN = """
     UNION
     SELECT response_body FROM file.main.flows WHERE chain IS NULL AND response_body IS NOT NULL
 """
+#: What is from before there was a chain has a name that cannot be checked.
+_SINGLE = f"""
+    SELECT hash, part, size, salt, data FROM file.main.bodies
+    WHERE rowid BETWEEN ? AND ?
+        AND hash NOT IN (SELECT hash FROM file.main.bodies WHERE part <> 0 AND hash IS NOT NULL)
+        AND NOT (octet_length(salt) = 0 AND hash IN ({_BEFORE_THE_CHAIN}))
+"""  # noqa: S608 - one of ours
+_IN_PARTS = f"""
+    SELECT DISTINCT hash FROM file.main.bodies
+    WHERE part <> 0 AND hash IS NOT NULL AND NOT (octet_length(salt) = 0 AND hash IN ({_BEFORE_THE_CHAIN}))
+    ORDER BY hash
+"""  # noqa: S608 - one of ours
 _ORPHANS = f"""
     SELECT DISTINCT hash FROM file.main.bodies
     WHERE hash IS NULL OR (hash NOT IN (SELECT hash FROM left_body) AND hash NOT IN ({_BEFORE_THE_CHAIN}))
@@ -141,8 +149,8 @@ def before_the_chain(file: File) -> int:
 def _single(
     hash_: bytes | None, part: int, size: int, salt: bytes | None, data: bytes | None, *, looked: Looked
 ) -> None:
-    if part != 0 or hash_ is None or salt == b"":
-        # Looked at with its other parts; a finding anyway; from before there was a chain.
+    if part != 0 or hash_ is None:
+        # Looked at with its other parts; a finding anyway.
         return
     plain = plain_part(data, size)
     looked.number += 1
@@ -168,7 +176,7 @@ def _whole(file: File, hash_: bytes, looked: Looked) -> None:
             return
         commitment.update(plain)
     looked.number += 1
-    if commitment is None or (commitment.salt and commitment.digest() != hash_):
+    if commitment is None or commitment.digest() != hash_:
         looked.findings.add(
             "body.changed", "This body is not what was recorded: it does not match its commitment.", _place(hash_)
         )

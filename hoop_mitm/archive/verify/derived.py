@@ -157,7 +157,7 @@ class Derived:
             if is_open:
                 self.left.open.append((note["id"], noted.seq, self._flows.value(row, "error") is None))
             return
-        if is_open and self._flows.value(row, "state") == "truncated":
+        if is_open and record.sound and self._flows.value(row, "state") == "truncated":
             self.left.truncated.append((noted, row))
             return
         lost = self._flows.replaced(must, "error", fold.LOST)
@@ -241,6 +241,9 @@ class Derived:
         return rows[0]
 
     def _differ(self, record: Record, rows: "_Rows", must: Row, row: Row) -> None:
+        if not record.sound:
+            # What the record says is not known.
+            return
         for name, wanted, there in zip(rows.names, must, row, strict=True):
             if wanted != there and name not in _JOINED:
                 place = place_of(
