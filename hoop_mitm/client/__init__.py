@@ -5,6 +5,14 @@ Knows Google's client libraries and what each of them reads; knows nothing of th
 
 from hoop_mitm.client.bundle import combined_bundle
 from hoop_mitm.client.credentials_file import write_credentials
+from hoop_mitm.client.endpoint import endpoint_environment
 from hoop_mitm.client.environment import BYPASSES, child_environment, client_environment
 
-__all__ = ["BYPASSES", "child_environment", "client_environment", "combined_bundle", "write_credentials"]
+__all__ = [
+    "BYPASSES",
+    "child_environment",
+    "client_environment",
+    "combined_bundle",
+    "endpoint_environment",
+    "write_credentials",
+]

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_TOKEN_URL = "https://sts.googleapis.com/v1/token"  # noqa: S105 - the address of an endpoint
-_INTROSPECTION_URL = "https://sts.googleapis.com/v1/introspect"
+_TOKEN_HOST = "https://sts.googleapis.com"  # noqa: S105 - the address of an endpoint
 
 # Google's libraries take 5 to 120 seconds. A login may have to be renewed meanwhile.
 _EXECUTABLE_MILLISECONDS = 60_000
@@ -51,7 +50,7 @@ class Address:
 type TokenSource = Path | Executable | Address
 
 
-def write_credentials(path: Path, audience: str, source: TokenSource) -> Path:
+def write_credentials(path: Path, audience: str, source: TokenSource, *, endpoint: str | None = None) -> Path:
     """Write an ``external_account`` file (Google's AIP-4117) to ``path``, readable for its owner.
 
     Every Google client library then gets the OIDC token from ``source`` whenever it needs to, trades it at Google's
@@ -61,14 +60,16 @@ def write_credentials(path: Path, audience: str, source: TokenSource) -> Path:
         path: the file to write.
         audience: names connection and session (:func:`hoop_mitm.identity.audience.audience_for`).
         source: where the token is.
+        endpoint: URL of the gateway's endpoint, for clients that do not use the gateway as their proxy.
     """
+    host = (endpoint or _TOKEN_HOST).rstrip("/")
     document = {
         "type": "external_account",
         "universe_domain": "googleapis.com",
         "audience": audience,
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": _TOKEN_URL,
-        "token_info_url": _INTROSPECTION_URL,
+        "token_url": f"{host}/v1/token",
+        "token_info_url": f"{host}/v1/introspect",
         "credential_source": _source(source),
     }
     path.parent.mkdir(parents=True, exist_ok=True)

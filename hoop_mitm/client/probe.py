@@ -21,7 +21,7 @@ type Listener = Literal["gateway", "nobody", "stranger"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What answers. ``why`` is a clause in words when it is not the gateway; ``agreed`` its protocol when it is."""
+    """What answers. ``why`` is a clause in words when it is not the gateway."""
 
     listener: Listener
     why: str = ""
@@ -59,7 +59,10 @@ def probe(url: str, ca_cert: Path, *, timeout: float = 5) -> Found:
 
 def _greeted(connection: socket.socket, url: str, ca_cert: Path) -> Found:
     if url.startswith("https:"):
-        connection = ssl.create_default_context().wrap_socket(connection, server_hostname=address_of(url)[0])
+        try:
+            connection = ssl.create_default_context().wrap_socket(connection, server_hostname=address_of(url)[0])
+        except ssl.SSLCertVerificationError as error:
+            return Found("stranger", f"its own TLS certificate is not trusted here ({error.verify_message})")
     connection.sendall(_CONNECT)
     answer = b""
     while b"\r\n\r\n" not in answer:
