@@ -98,6 +98,7 @@ class _Refresh:
     user: str
     client: str
     family: str
+    signed_in_at: int
     used: bool = False
 
 
@@ -387,7 +388,7 @@ class Issuer:
                 self._forget(known.family)
                 raise OAuthError("invalid_grant", "The refresh token was used before.")
             known.used = True
-        return self._tokens(known.user, known.client, family=known.family)
+        return self._tokens(known.user, known.client, known)
 
     def _revoke(self, form: Mapping[str, str]) -> None:
         """RFC 7009: unknown tokens are no error."""
@@ -409,7 +410,7 @@ class Issuer:
             raise OAuthError("invalid_grant", "The code verifier does not fit the challenge.")
         if form.get("redirect_uri") != code.redirect_uri or form.get("client_id") != code.client:
             raise OAuthError("invalid_grant", "The code was given to another client or redirect_uri.")
-        return self._tokens(code.user, code.client, **({"nonce": code.nonce} if code.nonce else {}))
+        return self._tokens(code.user, code.client, nonce=code.nonce or None)
 
     def _redeem_device(self, form: Mapping[str, str]) -> dict[str, Any]:
         device = self._devices.get(form.get("device_code", ""))
@@ -430,13 +431,16 @@ class Issuer:
             del self._devices[form["device_code"]]
         return self._tokens(device.user, device.client)
 
-    def _tokens(self, user: str, client: str, *, family: str | None = None, **claims: Any) -> dict[str, Any]:
+    def _tokens(self, user: str, client: str, before: _Refresh | None = None, **claims: Any) -> dict[str, Any]:
         refresh = secrets.token_urlsafe(32)
+        # Whatever is renewed, the person proved who they are when they signed in (OpenID Connect Core section 12.2).
+        signed_in_at = before.signed_in_at if before else int(time.time())
+        family = before.family if before else secrets.token_hex(8)
         with self._lock:
-            self._refresh[refresh] = _Refresh(user, client, family or secrets.token_hex(8))
+            self._refresh[refresh] = _Refresh(user, client, family, signed_in_at)
         return {
             "access_token": self.token(user, audience=f"{self.url}/userinfo"),
-            "id_token": self.token(user, audience=client, **claims),
+            "id_token": self.token(user, audience=client, auth_time=signed_in_at, **claims),
             "refresh_token": refresh,
             "token_type": "Bearer",
             "expires_in": int(self.lifetime.total_seconds()),

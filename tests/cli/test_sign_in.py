@@ -252,6 +252,27 @@ def test_a_client_that_outlives_its_tokens_never_fails_until_its_user_signs_out(
         world.issuer.lifetime = before
 
 
+def test_who_is_thrown_out_has_to_sign_in_anew_a_renewed_token_does_not_help(laptop: Laptop, world: World) -> None:
+    before = world.issuer.lifetime
+    world.issuer.lifetime = timedelta(seconds=4)
+    try:
+        login(laptop, user="bob").communicate(timeout=60)
+        token = laptop.hoop("token").stdout.strip()
+        assert use(laptop.gateway, token).status == 200
+        config = laptop.gateway.config_file
+        done = laptop.hoop("sessions", "revoke", "--principal", "bob@acme.example", "--config", config)
+        assert done.returncode == 0, done.stderr
+        time.sleep(4)
+        world.issuer.lifetime = before
+        renewed = laptop.hoop("token").stdout.strip()
+        assert renewed != token
+        refused = use(laptop.gateway, renewed)
+        assert (refused.status, "hoop-mitm login --again" in refused.message) == (403, True)
+        assert "revoked" in laptop.hoop("whoami").stdout
+    finally:
+        world.issuer.lifetime = before
+
+
 def test_ten_programs_that_ask_at_once_get_one_token(laptop: Laptop, world: World) -> None:
     before = world.issuer.lifetime
     world.issuer.lifetime = timedelta(seconds=2)

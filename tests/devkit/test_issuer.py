@@ -165,6 +165,55 @@ def test_a_redirect_away_from_loopback_is_not_followed(http: requests.Session, d
     assert "location" not in flow.answer.headers
 
 
+def test_whoever_uses_a_refresh_token_twice_ends_the_login(http: requests.Session, discovery: dict[str, Any]) -> None:
+    tokens = Pkce(http, discovery).redeem(http, discovery)
+
+    def refresh(token: str) -> dict[str, Any]:
+        grant = {"grant_type": "refresh_token", "refresh_token": token, "client_id": CLIENT_ID}
+        answer: dict[str, Any] = http.post(discovery["token_endpoint"], data=grant).json()
+        return answer
+
+    second = refresh(tokens["refresh_token"])
+    assert (
+        verified(http, discovery, second["id_token"])["auth_time"]
+        == verified(http, discovery, tokens["id_token"])["auth_time"]
+    )
+    assert refresh(tokens["refresh_token"])["error"] == "invalid_grant"
+    assert refresh(second["refresh_token"])["error"] == "invalid_grant", "the thief's and the owner's alike"
+
+
+def test_a_revoked_login_is_over(http: requests.Session, discovery: dict[str, Any]) -> None:
+    tokens = Pkce(http, discovery).redeem(http, discovery)
+    form = {"token": tokens["refresh_token"], "client_id": CLIENT_ID}
+    assert http.post(discovery["revocation_endpoint"], data=form).status_code == 200
+    assert http.post(discovery["revocation_endpoint"], data={**form, "token": "unknown"}).status_code == 200
+    grant = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], "client_id": CLIENT_ID}
+    assert http.post(discovery["token_endpoint"], data=grant).json()["error"] == "invalid_grant"
+
+
+def test_a_device_that_asks_too_often_is_told_to_slow_down(http: requests.Session, discovery: dict[str, Any]) -> None:
+    asked = http.post(discovery["device_authorization_endpoint"], data={"client_id": CLIENT_ID}).json()
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": CLIENT_ID}
+    grant["device_code"] = asked["device_code"]
+    errors = [http.post(discovery["token_endpoint"], data=grant).json()["error"] for _ in range(2)]
+    assert errors == ["authorization_pending", "slow_down"]
+
+
+def test_the_device_page_is_a_form_with_labels_and_can_deny(http: requests.Session, discovery: dict[str, Any]) -> None:
+    asked = http.post(discovery["device_authorization_endpoint"], data={"client_id": CLIENT_ID}).json()
+    empty = http.get(asked["verification_uri"]).text
+    assert '<label for="user_code">' in empty
+    assert "no such code" in http.get(asked["verification_uri"], params={"user_code": "AAAA-AAAA"}).text
+    page = http.get(asked["verification_uri_complete"]).text
+    assert 'aria-label="Sign in as alice"' in page
+    assert ">Deny</button>" in page
+    done = http.post(asked["verification_uri"], data={"user_code": asked["user_code"], "user": ""})
+    assert "Denied" in done.text
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": CLIENT_ID}
+    grant["device_code"] = asked["device_code"]
+    assert http.post(discovery["token_endpoint"], data=grant).json()["error"] == "access_denied"
+
+
 def test_a_refresh_token_works_once(http: requests.Session, discovery: dict[str, Any]) -> None:
     tokens = Pkce(http, discovery).redeem(http, discovery)
     grant = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], "client_id": CLIENT_ID}
