@@ -89,7 +89,7 @@ class RunningGateway:
         credentials = write_credentials(place / "credentials.json", audience, place / "token")
         bundle = self.config.gateway.certs / "bundle.pem"
         variables = client_environment(self.url, bundle, credentials, self.world.project, os.environ)
-        return child_environment(os.environ, variables | _private(place))
+        return child_environment(os.environ, variables | private(place))
 
     def recorded(self, session: str) -> SessionDetail:
         """All that is recorded of a session. Every answer that a client has got is in it."""
@@ -121,7 +121,7 @@ class RunningGateway:
                 time.sleep(0.1)
 
 
-def _private(place: Path) -> Mapping[str, str]:
+def private(place: Path) -> Mapping[str, str]:
     """Nothing of the settings of whoever runs the tests reaches a client, and no client writes into their home."""
     (place / "bigqueryrc").touch()
     return {

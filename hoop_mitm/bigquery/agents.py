@@ -11,6 +11,8 @@ _PROGRAMS: Final = (
     ("gcloud", "gcloud/"),
     ("gcloud", "command/gcloud"),
     ("bq", "google-cloud-sdk"),
+    # How it asks for the description of the API, its first request at another address of BigQuery.
+    ("bq", "python-httplib2/"),
     ("dbt", "dbt-bigquery"),
     ("cursor", "cursor/"),
     ("node", "gcloud-node-bigquery/"),

@@ -13,6 +13,7 @@ from hoop_mitm.bigquery.agents import agent_name
         ("gl-python/3.13.0 grpc/1.85.1 gccl/3.41.0", None, "python"),
         ("python-requests/2.34.2", None, "python"),
         ("google-cloud-sdk528.0.0 google-api-python-client (gzip)", "gdcl/2.2.0 gl-python/3.12.10 cred-type/u", "bq"),
+        ("Python-httplib2/0.18.1 (gzip)", "cred-type/u", "bq"),
         ("google-cloud-sdk gcloud/528.0.0 command/gcloud.alpha.bq", None, "gcloud"),
         ("gcloud-node-bigquery/8.3.1", "gl-node/20.20.2 gccl/8.3.1", "node"),
         ("genai-toolbox/1.12.0+binary.linux.amd64", "gl-go/1.27.1 gccl/1.77.0", "toolbox"),

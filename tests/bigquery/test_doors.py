@@ -14,6 +14,8 @@ V2 = "/bigquery/v2/projects/acme"
     ("method", "path", "name"),
     [
         ("GET", "/bigquery/v2/projects", "projects.list"),
+        ("GET", "/$discovery/rest?version=v2", "discovery.getRest"),
+        ("GET", "/discovery/v1/apis/bigquery/v2/rest", "discovery.getRest"),
         ("GET", f"{V2}/serviceAccount", "projects.getServiceAccount"),
         ("POST", f"{V2}/jobs", "jobs.insert"),
         ("GET", f"{V2}/jobs", "jobs.list"),
