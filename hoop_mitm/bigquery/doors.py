@@ -179,7 +179,7 @@ _STORAGE: Final[Mapping[str, Door]] = {
 }
 
 _DISCOVERY: Final = Door("discovery.getRest", "metadata")
-_DISCOVERY_PATHS: Final = frozenset({"/$discovery/rest", "/discovery/v1/apis/bigquery/v2/rest"})
+_DISCOVERY_PATH: Final = "/$discovery/rest"
 """Where a client that was given another address of BigQuery reads how to speak to it (bq with ``--api``)."""
 
 _BASES: Final[tuple[tuple[str, _Routes], ...]] = (
@@ -227,7 +227,7 @@ def match(host: str, method: str, path: str) -> tuple[Door, dict[str, str]] | No
         return (door, {}) if door else None
     if host not in BIGQUERY_HOSTS:
         return None
-    if path in _DISCOVERY_PATHS:
+    if path == _DISCOVERY_PATH:
         return (_DISCOVERY, {}) if method == "GET" else None
     for base, routes in _BASES:
         if path.startswith(base):
@@ -256,7 +256,7 @@ def names_in(door: Door, path: str) -> dict[str, str] | None:
     template = _BY_DOOR.get(door)
     path = path.partition("?")[0]
     if door is _DISCOVERY:
-        return {} if path in _DISCOVERY_PATHS else None
+        return {} if path == _DISCOVERY_PATH else None
     for base, routes in _BASES:
         if template and path.startswith(base):
             segments = path[len(base) :].split("/")

@@ -104,7 +104,7 @@ class BigQuery:
         return response
 
     def _answer(self, request: Request, method: str, who: str | None) -> Response:
-        if request.path in discovery.PATHS and method == "GET":
+        if request.path == discovery.PATH and method == "GET":
             # Anybody may read it.
             return discovery.document()
         if not API.match(request.path):

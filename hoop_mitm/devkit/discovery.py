@@ -6,7 +6,7 @@ from pathlib import Path
 from hoop_mitm.devkit.api import ApiError
 from hoop_mitm.devkit.http import Response
 
-PATHS = ("/$discovery/rest", "/discovery/v1/apis/bigquery/v2/rest")
+PATH = "/$discovery/rest"
 
 _IN_THE_CLI = "platform/bq/discovery_next/bigquery.json"
 

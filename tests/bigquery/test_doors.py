@@ -15,7 +15,6 @@ V2 = "/bigquery/v2/projects/acme"
     [
         ("GET", "/bigquery/v2/projects", "projects.list"),
         ("GET", "/$discovery/rest?version=v2", "discovery.getRest"),
-        ("GET", "/discovery/v1/apis/bigquery/v2/rest", "discovery.getRest"),
         ("GET", f"{V2}/serviceAccount", "projects.getServiceAccount"),
         ("POST", f"{V2}/jobs", "jobs.insert"),
         ("GET", f"{V2}/jobs", "jobs.list"),
@@ -106,6 +105,9 @@ def test_the_storage_api_has_a_door_for_each_call(service, method, streams):
         (REST, "HEAD", f"{V2}/jobs"),
         (REST, "OPTIONS", f"{V2}/jobs"),
         (REST, "POST", "/batch/bigquery/v2"),
+        (REST, "POST", "/$discovery/rest"),
+        (REST, "GET", "/$discovery/rest/"),
+        (REST, "GET", "/%24discovery/rest"),
         (REST, "POST", "/mcp"),
         (REST, "POST", "/"),
         (REST, "GET", "/discovery/v1/apis/bigquery/v2/rest"),
