@@ -1,6 +1,7 @@
 """What an archive holds, as a reader sees it. All times are aware and in UTC, all sizes in bytes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -75,6 +76,7 @@ class JobEntry:
         flows: ids of the flows that touch it, in order.
         program: the one that asked, where it is known; a hint.
         resolved: where ``state`` is ``UNKNOWN``: what was found out afterwards.
+        deleted: what retention took of its exchanges (``statement``, ``request_body``, ``response_body``), and when.
     """
 
     number: int
@@ -105,6 +107,7 @@ class JobEntry:
     flows: tuple[str, ...] = ()
     program: str | None = None
     resolved: Resolved | None = None
+    deleted: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def duration(self) -> timedelta | None:
@@ -121,7 +124,8 @@ class FlowEntry:
     """One exchange, without headers and bodies (``Archive.exchange`` has those).
 
     ``job_id`` is BigQuery's id of the job it belongs to, ``job_key`` the archive's. ``tables`` are those that the
-    request names outside of SQL. ``resolved`` is what was found out afterwards, where ``state`` is ``open``.
+    request names outside of SQL. ``resolved`` is what was found out afterwards, where ``state`` is ``open``. ``deleted`` is
+    what retention took of it (``statement``, ``request_body``, ``response_body``), and when.
     """
 
     id: str
@@ -149,6 +153,7 @@ class FlowEntry:
     started_at: datetime
     ended_at: datetime | None
     resolved: Resolved | None = None
+    deleted: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def duration(self) -> timedelta | None:
@@ -157,7 +162,7 @@ class FlowEntry:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A flow with what went over the wire, decoded and redacted; a body is ``None`` where it was not recorded."""
+    """A flow with what went over the wire, decoded and redacted; a body is ``None`` where it was not recorded, or is deleted."""
 
     flow: FlowEntry
     request_headers: tuple[tuple[str, str], ...]

@@ -1,6 +1,7 @@
 """The JSON that the command line prints: stable names, ISO-8601 times in UTC, sizes in bytes, lengths of time in ms."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -91,6 +92,7 @@ def job(entry: JobEntry) -> Json:
         "state": entry.state,
         "error": entry.error,
         "resolved": resolved(entry.resolved),
+        "deleted": deleted(entry.deleted),
         "verdict": verdict(entry.verdict),
         "bytes_processed": entry.bytes_processed,
         "bytes_billed": entry.bytes_billed,
@@ -104,6 +106,11 @@ def job(entry: JobEntry) -> Json:
         "program": entry.program,
         "flows": list(entry.flows),
     }
+
+
+def deleted(parts: Mapping[str, datetime]) -> Json:
+    """What retention took, and when."""
+    return {part: instant(at) for part, at in sorted(parts.items())}
 
 
 def resolved(found: Resolved | None) -> Json | None:
@@ -138,6 +145,7 @@ def flow(entry: FlowEntry) -> Json:
         "verdict": verdict(entry.verdict),
         "error": entry.error,
         "resolved": resolved(entry.resolved),
+        "deleted": deleted(entry.deleted),
         "user_agent": entry.user_agent,
         "client_address": entry.client_address,
         "program": entry.program,

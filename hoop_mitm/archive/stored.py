@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hoop_mitm.archive import bodies, resolutions
+from hoop_mitm.archive import bodies, deletions, resolutions
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import EventEntry, FlowEntry, JobEntry, SessionEntry, SessionStatus
 from hoop_mitm.bigquery.operation import TableRef
@@ -98,12 +98,15 @@ def jobs(database: Database, session_ids: Sequence[str], keys: Sequence[str] | N
     found = [_job(row) for row in database.all(_JOBS, values)]
     unknown = [flow for job in found if job.state == "UNKNOWN" for flow in job.flows]
     resolved = resolutions.read(database, unknown)
-    if not resolved:
+    deleted = deletions.read(database, [flow for job in found for flow in job.flows])
+    if not resolved and not deleted:
         return tuple(found)
     return tuple(
-        replace(job, resolved=next((resolved[flow] for flow in job.flows if flow in resolved), None))
-        if job.state == "UNKNOWN"
-        else job
+        replace(
+            job,
+            resolved=next((resolved[flow] for flow in job.flows if flow in resolved and job.state == "UNKNOWN"), None),
+            deleted={part: at for flow in job.flows for part, at in deleted.get(flow, {}).items()},
+        )
         for job in found
     )
 
@@ -121,7 +124,10 @@ def flows(database: Database, ids: Sequence[str]) -> tuple[FlowEntry, ...]:
 def _flows(database: Database, condition: str, values: Sequence[object]) -> tuple[FlowEntry, ...]:
     found = [_flow(row) for row in database.all(_FLOWS.format(condition=condition), values)]
     resolved = resolutions.read(database, [flow.id for flow in found if flow.state == "open"])
-    return tuple(replace(flow, resolved=resolved[flow.id]) if flow.id in resolved else flow for flow in found)
+    deleted = deletions.read(database, [flow.id for flow in found])
+    if not resolved and not deleted:
+        return tuple(found)
+    return tuple(replace(flow, resolved=resolved.get(flow.id), deleted=deleted.get(flow.id, {})) for flow in found)
 
 
 def events_of(database: Database, session_id: str) -> tuple[EventEntry, ...]:

@@ -5,7 +5,7 @@ direction characters are made visible.
 """
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hoop_mitm.archive import money
 
@@ -66,3 +66,8 @@ def took(length: timedelta | None) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """``3 rows``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def missing(at: datetime | None) -> str:
+    """Why something that there was is not there: when retention took it, or that it never was recorded."""
+    return "not recorded" if at is None else f"deleted by retention on {at:%Y-%m-%d}"

@@ -183,6 +183,8 @@ def _why_no_rows(of: "JobEntry | FlowEntry") -> str:
         return "it failed."
     if getattr(of, "dry_run", False):
         return "it was an estimate only."
+    if at := of.deleted.get("response_body"):
+        return f"they were deleted by retention on {at:%Y-%m-%d}."
     return "the client asked for none, or the connection's recording level keeps none."
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from hoop_mitm import __version__
+from hoop_mitm.archive import words
 from hoop_mitm.archive.archive import Archive
 from hoop_mitm.archive.entries import Exchange, FlowEntry, JobEntry, SessionDetail
 from hoop_mitm.archive.export import wording
@@ -84,7 +85,7 @@ def _request(exchange: Exchange) -> Json:
         "bodySize": flow.request_size,
     }
     if exchange.request_body is None:
-        return shape | ({"comment": f"The body was not recorded (level {flow.level})."} if flow.request_size else {})
+        return shape | ({"comment": _missing(flow, "request_body")} if flow.request_size else {})
     text, encoding = _text(exchange.request_body)
     if text is None:
         return shape | {"comment": _too_large(flow)}
@@ -93,6 +94,11 @@ def _request(exchange: Exchange) -> Json:
         encoded = {"_encoding": encoding} if encoding else {}
         shape["postData"] = {"mimeType": _type(exchange.request_headers), "text": text, **encoded}
     return shape
+
+
+def _missing(flow: FlowEntry, part: str) -> str:
+    at = flow.deleted.get(part)
+    return f"The body was {words.missing(at)}." if at else f"The body was not recorded (level {flow.level})."
 
 
 def _response(exchange: Exchange) -> Json:
@@ -135,7 +141,7 @@ def _content(exchange: Exchange) -> Json:
         "mimeType": _type(exchange.response_headers),
     }
     if body is None:
-        return shape | ({"comment": f"It was not recorded (level {flow.level})."} if flow.response_size else {})
+        return shape | ({"comment": _missing(flow, "response_body")} if flow.response_size else {})
     if len(body) > flow.response_size:
         shape["compression"] = len(body) - flow.response_size
     text, encoding = _text(body)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from rich.console import RenderableType
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from hoop_mitm.archive import Exchange, FlowEntry
+from hoop_mitm.archive import Exchange, FlowEntry, words
 from hoop_mitm.cli import terminal
 
 _LONGEST_BODY = 20_000
@@ -65,16 +66,22 @@ def whole(exchange: Exchange) -> Iterator[RenderableType]:
     if flow.verdict.message:
         yield Text(terminal.safe(flow.verdict.message), style="red")
     yield Text(f"\n{flow.method} {terminal.safe(flow.url)} {flow.http_version}", style="bold")
-    yield from _message(exchange.request_headers, exchange.request_body, flow.request_size)
+    yield from _message(exchange, "request")
     yield Text(f"\nAnswer {flow.status or ''}", style="bold")
-    yield from _message(exchange.response_headers, exchange.response_body, flow.response_size)
+    yield from _message(exchange, "response")
 
 
-def _message(headers: Sequence[tuple[str, str]], body: bytes | None, size: int) -> Iterator[RenderableType]:
+def _message(exchange: Exchange, side: Literal["request", "response"]) -> Iterator[RenderableType]:
+    flow = exchange.flow
+    if side == "request":
+        headers, body, size = exchange.request_headers, exchange.request_body, flow.request_size
+    else:
+        headers, body, size = exchange.response_headers, exchange.response_body, flow.response_size
     for header, value in headers:
         yield Text.assemble((f"{terminal.safe(header)}: ", "dim"), terminal.safe(value))
     if body is None:
-        yield Text(f"({terminal.size(size)}, not recorded)" if size else "(no body)", style="dim italic")
+        why = words.missing(flow.deleted.get(f"{side}_body"))
+        yield Text(f"({terminal.size(size)}, {why})" if size else "(no body)", style="dim italic")
         return
     yield Text("")
     yield _body(body)

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hoop_mitm.archive import FlowEntry, JobEntry, Result, summary
+from hoop_mitm.archive import FlowEntry, JobEntry, Result, summary, words
 from hoop_mitm.cli import terminal
 from hoop_mitm.cli.render import flow as flow_render
 
@@ -75,7 +75,10 @@ def subject(job: JobEntry, lines: int | None = _STATEMENT_LINES) -> RenderableTy
         return terminal.sql(job.statement, lines=lines)
     sources = ", ".join(str(table) for table in job.referenced_tables)
     target = f" into {job.destination}" if job.destination else ""
-    return Text(terminal.safe(f"{sources}{target}".strip() or "(its statement was not recorded)"), style="italic")
+    at = job.deleted.get("statement")
+    none = f"(its statement was {words.missing(at)})"
+    told = f"{sources}{target}".strip()
+    return Text(terminal.safe(f"{told} {none}".strip() if at else told or none), style="italic")
 
 
 def whole(job: JobEntry, flows: tuple[FlowEntry, ...], result: Result | None) -> Iterator[RenderableType]:

@@ -83,7 +83,7 @@ def test_what_was_not_recorded_is_said_to_be_missing(entries):
     [thin] = entries(level="metadata")
     assert thin["request"]["comment"] == "The body was not recorded (level metadata)."
     assert "postData" not in thin["request"]
-    assert thin["response"]["content"]["comment"] == "It was not recorded (level metadata)."
+    assert thin["response"]["content"]["comment"] == "The body was not recorded (level metadata)."
 
 
 def test_a_url_is_split_and_holds_nothing_that_no_url_holds(entries):
