@@ -33,11 +33,18 @@ def _duration(value: object) -> object:
     raise ValueError("write a duration such as 90s, 15m, 8h or 30d")
 
 
+def written(value: timedelta) -> str:
+    """A duration as :data:`Duration` reads it, in the largest unit that says it without a rest."""
+    seconds = int(value.total_seconds())
+    unit = next(name for name in "dhms" if seconds % _UNITS[name] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     # As it is read: a configuration that was written out can be loaded again.
-    PlainSerializer(lambda value: f"{int(value.total_seconds())}s", when_used="json"),
+    PlainSerializer(written, when_used="json"),
 ]
 
 
