@@ -12,14 +12,13 @@ from hoop_mitm.cli import terminal
 from hoop_mitm.recording.retention import UNREACHED, Applied, Erased, HeldSession, OldCopy, Plan, Rewritten, Traces
 
 _CLASSES = ("bodies", "statements", "metadata")
-_UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 def periods(keep: Mapping[str, Mapping[str, str | None]]) -> Table:
     """How long what is kept, by connection."""
     shown = _table("CONNECTION", *(name.upper() for name in _CLASSES))
     for connection, each in keep.items():
-        shown.add_row(connection, *(_period(each[name]) for name in _CLASSES))
+        shown.add_row(connection, *(each[name] or "for ever" for name in _CLASSES))
     return shown
 
 
@@ -130,15 +129,6 @@ def _rewritten_shape(rewritten: Rewritten | None) -> dict[str, Any] | None:
 
 def _copies_shape(copies: Sequence[OldCopy]) -> list[dict[str, Any]]:
     return [{"path": str(copy.path), "size": copy.size} for copy in copies]
-
-
-def _period(text: str | None) -> str:
-    """``2592000s`` as people say it."""
-    if text is None:
-        return "for ever"
-    seconds = int(text.removesuffix("s"))
-    size, unit = next((size, unit) for size, unit in _UNITS if not seconds % size)
-    return f"{seconds // size} {unit}"
 
 
 def _table(*titles: str) -> Table:

@@ -1,0 +1,169 @@
+"""``hoop-mitm retention``, as it is typed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives import serialization
+from ruamel.yaml import YAML
+
+from hoop_mitm.cli import main
+from tests.recording.building import ask
+from tests.recording.folding import keys
+from tests.recording.retention import recorded as recordings
+from tests.recording.retention.recorded import Recorded
+from tests.recording.retention.searching import finds
+
+
+def write_key(state: Path) -> None:
+    """The key that signed the recording is the gateway's."""
+    state.mkdir(mode=0o700)
+    path = state / "recording-20260101T000000000000Z-0000.pem"
+    path.write_bytes(
+        keys().newest._private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    path.chmod(0o600)
+
+
+class CommandLine:
+    """A hoop.yaml beside a recording in which something was done 1, 50 and 100 days ago."""
+
+    def __init__(self, directory: Path) -> None:
+        self.recorded = Recorded(directory / "recordings")
+        self.jobs = {age: self.recorded.job(name, age=age) for name, age in (("alice", 100), ("bob", 50), ("bob", 1))}
+        self.recorded.fold()
+        self.config = directory / "hoop.yaml"
+        write_key(directory / "state")
+        self.keep({"bodies": "30d", "statements": "70d"})
+
+    def keep(self, keep: object) -> None:
+        document = {
+            "gateway": {"state": "state"},
+            "identity": {"issuers": [{"issuer": recordings.ISSUER, "audiences": ["hoop"]}]},
+            "connections": [{"name": "acme", "projects": ["acme"], "credential": {"type": "adc"}, "keep": keep}],
+        }
+        with self.config.open("w") as file:
+            YAML().dump(document, file)
+
+    def run(self, *arguments: str, expect: int = 0, **more) -> Result:
+        # The recording was made in its own time; ages are reckoned as of then.
+        command = ["retention", *arguments, "--config", str(self.config)]
+        done = CliRunner(env={"TZ": "UTC", "COLUMNS": "200"}).invoke(main, command, **more)
+        assert done.exit_code == expect, done.output
+        return done
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> CommandLine:
+    # As if it had been recorded up to today.
+    monkeypatch.setattr(recordings, "NOW", datetime.now(UTC))
+    return CommandLine(tmp_path)
+
+
+def test_show_tells_periods_what_is_due_and_holds(here):
+    shown = here.run("show").stdout
+    assert "30d" in shown
+    assert "70d" in shown
+    assert "for ever" in shown
+    assert "No session is on hold." in shown
+    told = json.loads(here.run("show", "--json").stdout)
+    assert told["keep"]["acme"] == {"bodies": "30d", "statements": "70d", "metadata": None}
+    assert {share["what"]: share["flows"] for share in told["due"]["shares"]} == {"bodies": 6, "statements": 3}
+    assert told["holds"] == []
+
+
+def test_a_dry_run_leaves_everything(here):
+    before = here.recorded.archive.read_bytes()
+    shown = here.run("apply", "--dry-run").stdout
+    assert "WOULD GO" in shown
+    assert here.recorded.archive.read_bytes() == before
+    later = json.loads(here.run("apply", "--dry-run", "--json", "--now", "2100-01-01").stdout)
+    assert {share["what"]: share["flows"] for share in later["shares"]} == {"bodies": 9, "statements": 9}
+
+
+def test_apply_says_what_is_gone_and_is_done(here):
+    told = json.loads(here.run("apply", "--json").stdout)
+    assert {share["what"]: share["flows"] for share in told["shares"]} == {"bodies": 6, "statements": 3}
+    assert told["archive"]["checkpoint"]["reason"] == "kept"
+    assert told["copies"] == []
+    assert finds(here.recorded.directory, here.jobs[50].body) == set()
+    assert finds(here.recorded.directory, here.jobs[50].statement)
+    assert "Nothing is gone" in here.run("apply").stdout
+    here.recorded.verified()
+
+
+def test_nothing_is_deleted_as_of_a_time_to_come(here):
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert "--dry-run" in here.run("apply", "--now", tomorrow, expect=2).output
+
+
+def test_what_may_still_be_in_an_older_copy_is_not_called_gone(here):
+    backup = here.recorded.directory / "hoop.duckdb.v1-backup"
+    backup.write_bytes(here.recorded.archive.read_bytes())
+    assert str(backup) in here.run("apply", expect=1).stderr
+    here.run("apply", "--remove-copies")
+    assert not backup.exists()
+
+
+def test_a_session_is_held_and_released(here):
+    session = here.recorded.sessions["alice/acme"]
+    assert here.run("hold", session.name, "--reason", "case 7").stdout.strip() == session.id
+    assert "already" in here.run("hold", session.id, "--reason", "case 8").stderr
+    [hold] = json.loads(here.run("holds", "--json").stdout)
+    assert (hold["session_id"], hold["reason"]) == (session.id, "case 7")
+    assert "case 7" in here.run("holds").stdout
+    assert "1 session on hold" in here.run("show").stdout
+
+    here.run("apply")
+    assert finds(here.recorded.directory, here.jobs[100].body)
+    assert session.id in here.run("erase", "--principal", "alice@acme.example", "--yes", expect=1).output
+
+    here.run("release", session.id[:13], "--reason", "closed")
+    here.run("release", session.id, expect=1)
+    assert "No session is on hold" in here.run("holds").stderr
+    here.run("apply")
+    assert finds(here.recorded.directory, here.jobs[100].body) == set()
+
+
+def test_a_session_that_there_is_not_cannot_be_held(here):
+    assert "hoop-mitm sessions" in here.run("hold", "nothing", "--reason", "case 7", expect=2).output
+
+
+def test_a_person_is_erased_only_when_it_is_confirmed(here):
+    who = ("erase", "--principal", "alice@acme.example")
+    told = json.loads(here.run(*who, "--dry-run", "--json").stdout)
+    assert (told["sessions"], told["flows"], told["jobs"]) == (1, 3, 1)
+    assert "Aborted" in here.run(*who, expect=1, input="n\n").output
+    here.run(*who, expect=1)
+    assert finds(here.recorded.directory, "alice@acme.example")
+
+    shown = here.run(*who, "--reason", "ticket 1", input="y\n")
+    assert "commitment" in shown.stdout
+    assert "Not reached" in shown.stdout
+    assert finds(here.recorded.directory, "alice") == set()
+    here.recorded.verified()
+    assert "Nothing is recorded" in here.run(*who, "--yes", expect=2).output
+
+
+def test_the_receipt_comes_as_json_too(here):
+    told = json.loads(here.run("erase", "--principal", "BOB@acme.example", "--yes", "--json").stdout)
+    assert told["receipt"]["principal"] == "BOB@acme.example"
+    assert told["unreached"]
+    [(details,)] = ask(here.recorded.directory, "SELECT details FROM events WHERE type = 'erasure.applied'")
+    assert told["receipt"]["commitment"] in details
+    assert told["receipt"]["salt"] not in details
+
+
+def test_a_reason_that_names_them_is_refused(here):
+    reason = ("--reason", "alice@acme.example asked for it")
+    assert "names them" in here.run("erase", "--principal", "alice@acme.example", "--yes", *reason, expect=2).output
+    assert finds(here.recorded.directory, "alice@acme.example")
+
+
+def test_without_a_recording_it_says_so(tmp_path, here):
+    here.recorded.directory.rename(tmp_path / "away")
+    assert "There is no recording" in here.run("show", expect=3).output
