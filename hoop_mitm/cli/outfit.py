@@ -52,9 +52,10 @@ def dressed(
     """
     from uuid_utils import uuid7
 
-    from hoop_mitm.client.keeper import LINGER, Keeper, upstream_of
+    from hoop_mitm.client.keeper import LINGER, Keeper
     from hoop_mitm.client.outfit import Session, fit_out, source_of
     from hoop_mitm.client.place import session_directory
+    from hoop_mitm.client.upstream import upstream_of
     from hoop_mitm.login import default_file, fresh_id_token, load_profile
     from hoop_mitm.login.profile import CHAINED, chosen_file
 

@@ -11,6 +11,7 @@ from hoop_mitm.client.bundle import combined_bundle
 from hoop_mitm.client.credentials_file import Address, TokenSource, write_credentials
 from hoop_mitm.client.environment import BYPASSES, client_environment
 from hoop_mitm.client.token_program import write_token_program
+from hoop_mitm.client.upstream import upstream_of
 from hoop_mitm.config import load
 from hoop_mitm.errors import ConfigError
 from hoop_mitm.identity.audience import audience_for
@@ -152,7 +153,8 @@ def source_of(
         ConfigError: this is no Action that may have tokens, or there is no such file.
     """
     if identity == "login":
-        return write_token_program(directory / "token", client_file)
+        upstream = upstream_of(existing, profile.gateway.url)
+        return write_token_program(directory / "token", client_file, upstream.url if upstream else None)
     if identity == "github":
         return _github(profile.client_id, existing)
     if not Path(identity).is_file():

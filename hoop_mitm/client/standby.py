@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from hoop_mitm.errors import HoopError
+
 _LOOK_SECONDS = 1.0
 
 
@@ -54,4 +56,8 @@ def _has_clients(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))
+    try:
+        sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))
+    except HoopError as error:
+        print(f"hoop-mitm: {error}", file=sys.stderr)  # noqa: T201 - into its log
+        sys.exit(error.exit_code)

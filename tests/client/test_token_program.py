@@ -65,6 +65,16 @@ def test_using_it_keeps_its_session_alive(laptop: Laptop, tmp_path: Path) -> Non
     assert time.time() - directory.stat().st_mtime < 60
 
 
+@pytest.mark.parametrize("proxy", ["http://proxy.corp:3128", "http://user:it's$HOME\"}@proxy.corp:3128"])
+def test_a_companys_proxy_is_handed_on_to_the_renewal_as_it_is(tmp_path: Path, proxy: str) -> None:
+    program = write_token_program(tmp_path / "token", tmp_path / "client.yaml", proxy)
+    script = program.command.read_text().replace("exec ", 'printf %s "$HOOP_CHAINED_PROXY"; exit; exec ')
+    done = subprocess.run(
+        ["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == proxy
+
+
 @pytest.mark.parametrize(("name", "command"), [("plain", "{}"), ("with space", '"{}"')])
 def test_a_path_with_a_space_is_quoted_for_those_who_know_quotes(tmp_path: Path, name: str, command: str) -> None:
     path = tmp_path / name / "token"

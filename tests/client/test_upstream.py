@@ -2,7 +2,7 @@
 
 import pytest
 
-from hoop_mitm.client.keeper import upstream_of
+from hoop_mitm.client.upstream import upstream_of
 from hoop_mitm.errors import ConfigError
 
 GATEWAY = "http://127.0.0.1:8080"
