@@ -39,7 +39,9 @@ class Certificates(Addon):
     async def _keep(self) -> None:
         renewal = min(_RENEWAL, self._gateway.ca_lifetime.total_seconds() / 500)
         pause = min(LOOK_EVERY, renewal)
-        known, stamp, waited = await asyncio.to_thread(self._ensure), _stamp(self._gateway.certs), 0.0
+        known: CA | None = None
+        stamp: tuple[int, ...] = ()
+        waited = renewal
         while True:
             await asyncio.sleep(pause)
             waited += pause
@@ -49,7 +51,7 @@ class Certificates(Addon):
             waited = 0.0
             try:
                 current = await asyncio.to_thread(self._ensure)
-                if known and current and current != known:
+                if known and current != known:
                     await self._tell(known, current)
             except (HoopError, OSError, ValueError) as error:
                 logger.warning("The certificate authority could not be renewed; it is tried again. %s", error)

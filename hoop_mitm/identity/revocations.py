@@ -1,8 +1,8 @@
 """What is valid by its signature and its time, and yet refused: sessions and people that were revoked.
 
 Kept in one file beside the signing keys, written whole and durably, and read again by every running gateway that
-shares it as soon as it changes. Nothing is ever taken out: a session id does not come back to life, and of a person
-only what was issued before the revocation is refused.
+shares it as soon as it changes. A session id never comes back to life, and of a person what was issued before the
+revocation is refused. Only sign-outs are forgotten, after 90 days, when no token of before can be good.
 """
 
 import fcntl
@@ -26,6 +26,9 @@ from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.session import Session
 
 FILE = "revocations.json"
+
+_SIGNED_OUT_FOR = 90 * 86400.0
+_NONE: dict[bool, "Revocation"] = {}
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +132,8 @@ class Revocations:
         self._broken = False
         self._all: dict[str, Revocation] = {}
         self._sessions: dict[str, Revocation] = {}
-        self._principals: dict[str, list[Revocation]] = {}
+        #: By name, the two kinds: those after which one has to sign in anew, and those after which one need not.
+        self._principals: dict[str, dict[bool, Revocation]] = {}
         self._load()
 
     def check(self, identified: Identified) -> None:
@@ -153,7 +157,7 @@ class Revocations:
             raise _refusal(session)
         principal = identified.principal
         for name in (principal.key, principal.subject, (principal.email or "").lower()):
-            for revocation in self._principals.get(name, ()):
+            for revocation in self._principals.get(name, _NONE).values():
                 if revocation.covers(identified):
                     raise _refusal(revocation)
 
@@ -236,18 +240,32 @@ class Revocations:
         self._principals = {}
         for each in self._all.values():
             if each.principal and not each.session_id:
-                name = each.principal if "#" in each.principal else each.principal.lower()
-                for known in {name, each.principal}:
-                    self._principals.setdefault(known, []).append(each)
+                for name in {each.principal, each.principal.lower()}:
+                    kinds = self._principals.setdefault(name, {})
+                    kinds[each.sign_in_anew] = _both(each, kinds.get(each.sign_in_anew))
 
     def _change(self, change: Callable[[dict[str, Revocation]], dict[str, Revocation]]) -> None:
         try:
             with _locked(self._file):
                 changed = change(_read(self._file))
-                _write(self._file, changed.values())
+                _write(self._file, [each for each in changed.values() if not _is_over(each)])
         except OSError as error:
             raise ConfigError(f"the revocation cannot be written: {error.strerror}", file=self._file) from None
         self._take(changed)
+
+
+def _both(one: Revocation, other: Revocation | None) -> Revocation:
+    """One that covers what either does: whoever signs out every day is not looked up in a year's list."""
+    if other is None:
+        return one
+    latest = max(one, other, key=lambda each: each.at)
+    return replace(latest, not_before=max(one.not_before, other.not_before))
+
+
+def _is_over(revocation: Revocation) -> bool:
+    """Of a sign-out that nothing can be alive from: the tokens of before have ended."""
+    signed_out = revocation.session_id is None and not revocation.sign_in_anew
+    return signed_out and revocation.recorded and revocation.at < time.time() - _SIGNED_OUT_FOR
 
 
 def _described(revocation: Revocation, session: Known) -> Revocation:

@@ -172,6 +172,31 @@ def test_a_list_that_vanishes_ends_no_revocation_of_a_gateway_that_runs(tmp_path
     assert refused(revocations, session(issued=0, login=0, session_id="s1"))
 
 
+def test_only_old_sign_outs_are_forgotten(tmp_path, revocations):
+    import time
+
+    long_ago = lambda: time.time() - 91 * 86400  # noqa: E731
+    for made in (
+        of_logout(oidc(issued=long_ago()), clock=long_ago),
+        of_principal("b1", "root", clock=long_ago),
+        of_session("s1", "root", clock=long_ago),
+    ):
+        revocations.add(made)
+    assert len(Revocations(tmp_path).unrecorded()) == 3, "not before they are recorded"
+    revocations.record(revocations.unrecorded())
+    revocations.add(of_session("s2", "root"))
+    kept = json.loads((tmp_path / FILE).read_text())["revocations"]
+    assert [(each["principal"], each["session_id"]) for each in kept] == [("b1", None), (None, "s1"), (None, "s2")]
+
+
+def test_signing_out_twice_covers_what_either_did(revocations):
+    revocations.add(of_logout(oidc(issued=AT + 100), clock=lambda: AT))
+    revocations.add(of_logout(oidc(issued=AT + 50), clock=lambda: AT + 200))
+    assert refused(revocations, oidc(issued=AT + 100))
+    assert refused(revocations, session(issued=AT + 150, login=AT + 120))
+    assert not refused(revocations, oidc(issued=AT + 101))
+
+
 def test_looking_costs_next_to_nothing(tmp_path):
     import time
 
