@@ -39,22 +39,19 @@ _NEW_EVENTS = _NEW.format(table="events", columns="id")
 
 _TOUCHED = """
     SELECT
-        key, decision = 'deny' OR error IS NOT NULL OR state IN ('DONE', 'FAILED', 'DENIED'), state = 'UNKNOWN',
-        epoch_us(started_at)
+        key, decision = 'deny' OR error IS NOT NULL OR state IN ('DONE', 'FAILED', 'DENIED'), state = 'UNKNOWN'
     FROM jobs
     WHERE key IN (SELECT unnest(string_split(?, chr(10))))
 """
 _FLOWS_OF = """
     SELECT job_key, id, state = 'open' AND error IS NULL
     FROM flows
-    WHERE started_at >= to_timestamp($since / 1000000) - INTERVAL 1 HOUR
-        AND job_key IN (SELECT unnest(string_split($keys, chr(10))))
+    WHERE job_key IN (SELECT unnest(string_split(?, chr(10))))
 """
 _UNFINISHED = """
     SELECT key
     FROM jobs
     WHERE decision <> 'deny' AND error IS NULL AND state IN ('PENDING', 'RUNNING', 'UNKNOWN')
-        AND started_at > (SELECT max(started_at) FROM jobs) - INTERVAL 1 DAY
     ORDER BY started_at DESC
     LIMIT ?
 """
@@ -97,9 +94,10 @@ class Follower:
         self._marks = _marks(database)
         self._others = _other_events(database)
         now = time.monotonic()
-        self._running = {row[0]: _Running(now) for row in database.all(_UNFINISHED, [_MOST_RUNNING])}
+        # That these have not ended is no news; that one of them ends will be.
+        self._running = {row[0]: _Running(now, told=True) for row in database.all(_UNFINISHED, [_MOST_RUNNING])}
         hits = search.find(database, self.query, last).hits if last else ()
-        return tuple(self._told(hit) for hit in reversed(hits))
+        return tuple(News(hit, over=hit.cursor.id not in self._running) for hit in reversed(hits))
 
     def look(self, database: Database) -> tuple[News, ...]:
         """What has come since the last look, in the order of its beginnings."""
@@ -147,11 +145,11 @@ class Follower:
         if not text:
             return []
         jobs = database.all(_TOUCHED, [text])
-        flows = database.all(_FLOWS_OF, {"keys": text, "since": min((row[3] for row in jobs), default=0)})
+        flows = database.all(_FLOWS_OF, [text])
         seen_before = {key for key, id_, _ in flows if id_ not in new}
         unanswered = {key for key, _, is_open in flows if is_open}
         ended: list[str] = []
-        for key, over, unknown, _ in jobs:
+        for key, over, unknown in jobs:
             if key in seen_before and key not in self._running:
                 # It was told of when it ended; a client goes on reading its rows.
                 continue
@@ -170,12 +168,6 @@ class Follower:
         for key in long:
             self._running[key].told = True
         return tuple(News(hit, over=False) for hit in self._found(database, {"job": long}))
-
-    def _told(self, hit: Hit) -> News:
-        running = self._running.get(hit.cursor.id) if hit.kind == "job" else None
-        if running is not None:
-            running.told = True
-        return News(hit, over=running is None)
 
     def _found(self, database: Database, among: Mapping[HitKind, Sequence[str]]) -> Sequence[Hit]:
         limit = sum(len(ids) for ids in among.values())

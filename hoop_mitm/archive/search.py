@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hoop_mitm.archive import results, stored
@@ -26,9 +26,6 @@ SAMPLES = 3
 # Results are read so many at a time, and for so many seconds, while the gateway's fold waits.
 _AT_ONCE, _MOST_AT_ONCE = 200, 3200
 _PATIENCE = 1.0
-
-# A job may have been polled before the gateway heard of who asked for it.
-_EARLIER = timedelta(hours=1)
 
 _BRINGS_ROWS = ("jobs.query", "jobs.getQueryResults", *READS_ROWS)
 
@@ -134,8 +131,7 @@ def _worth_a_look(database: Database, needle: Needle, found: Sequence[Candidate]
     looked_into = [each for each in found if each.cursor.kind != "event"]
     if not looked_into:
         return found
-    since = min(each.cursor.at for each in looked_into) - _EARLIER
-    may_hold = sift(database, needle, [each.cursor.id for each in looked_into], since)
+    may_hold = sift(database, needle, [each.cursor.id for each in looked_into])
     return [each for each in found if each.matched or each.cursor.id in may_hold]
 
 

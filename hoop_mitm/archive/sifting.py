@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 
 from hoop_mitm.archive import bodies
 from hoop_mitm.archive.database import Database
@@ -11,31 +10,23 @@ from hoop_mitm.archive.needle import Needle
 _PAGES = """
     SELECT coalesce(job_key, id), response_body
     FROM flows
-    WHERE started_at >= $since AND coalesce(job_key, id) IN (SELECT unnest(string_split($wanted, chr(10))))
+    WHERE coalesce(job_key, id) IN (SELECT unnest(string_split(?, chr(10))))
         AND door IN ('jobs.query', 'jobs.getQueryResults', 'tabledata.list')
         AND status = 200 AND response_body IS NOT NULL
 """
 
 # Nothing can be told of the rows of a stream unread: they may be compressed.
-_STREAMED = """
-    SELECT unnest([job_key, flow_id])
-    FROM read_sessions
-    WHERE created_at >= $since
-"""
+_STREAMED = "SELECT unnest([job_key, flow_id]) FROM read_sessions"
 
 _THREADS = 2
 
 
-def sift(database: Database, needle: Needle, wanted: Iterable[str], since: datetime) -> set[str]:
-    """Those of ``wanted`` in whose rows the text may stand.
-
-    ``wanted`` are keys of jobs and ids of exchanges, of which none began before ``since``.
-    """
-    # One text, because DuckDB takes long over many values.
-    asked = {"since": since, "wanted": "\n".join(wanted)}
-    found = {row[0] for row in database.all(_STREAMED, {"since": since})}
+def sift(database: Database, needle: Needle, wanted: Iterable[str]) -> set[str]:
+    """Those of ``wanted``, keys of jobs and ids of exchanges, in whose rows the text may stand."""
+    found = {row[0] for row in database.all(_STREAMED)}
     owners: dict[bytes, list[str]] = {}
-    for owner, digest in database.all(_PAGES, asked):
+    # One text, because DuckDB takes long over many values.
+    for owner, digest in database.all(_PAGES, ["\n".join(wanted)]):
         owners.setdefault(digest, []).append(owner)
 
     def standing(some: list[bodies.Stored]) -> list[bytes]:
