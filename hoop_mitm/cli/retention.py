@@ -11,7 +11,7 @@ from hoop_mitm.cli.parameters import When
 
 if TYPE_CHECKING:
     from hoop_mitm.config import Config
-    from hoop_mitm.evidence import RecordingKey
+    from hoop_mitm.evidence import RecordingKeys
     from hoop_mitm.recording.layout import Layout
     from hoop_mitm.recording.retention import OldCopy, Plan
 
@@ -92,9 +92,9 @@ def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_co
         raise click.UsageError(
             "--now lies in the future: what is not too old yet is not deleted. Add --dry-run to look."
         )
-    key = _key(known)
+    keys = _keys(known)
     with progress("Waiting for the journal") as say:
-        done = applied(layout, key, asked, _user(), say)
+        done = applied(layout, keys, asked, _user(), say)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
         terminal.print_json(render.applied_shape(done, left))
@@ -119,7 +119,7 @@ def hold(session: str, config: Path | None, *, reason: str) -> None:
     known = _config(config)
     layout = _layout(known)
     session_id = _session_id(layout, session)
-    placed = place_hold(layout, _key(known), session_id, reason, _user())
+    placed = place_hold(layout, _keys(known), session_id, reason, _user())
     click.echo(session_id)
     if placed is None:
         click.echo("It was on hold already; the first reason stands.", err=True)
@@ -136,7 +136,7 @@ def release(session: str, config: Path | None, *, reason: str) -> None:
     known = _config(config)
     layout = _layout(known)
     session_id = _session_id(layout, session)
-    release_hold(layout, _key(known), session_id, reason, _user())
+    release_hold(layout, _keys(known), session_id, reason, _user())
     click.echo(session_id)
 
 
@@ -192,9 +192,9 @@ def erase(
             return
         _print_traces(render.traces_shape(found), as_json=False, err=True)
         click.confirm(f"Erase all of this for good, from {layout.archive}?", abort=True, err=True)
-    key = _key(known)
+    keys = _keys(known)
     with progress("Waiting for the journal") as say:
-        done = erased(layout, key, principal, reason=reason, by=_user(), progress=say)
+        done = erased(layout, keys, principal, reason=reason, by=_user(), progress=say)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
         terminal.print_json(render.erased_shape(done, left))
@@ -221,10 +221,10 @@ def _layout(config: "Config") -> "Layout":
     return Layout(config.recording.directory.absolute())
 
 
-def _key(config: "Config") -> "RecordingKey":
+def _keys(config: "Config") -> "RecordingKeys":
     from hoop_mitm.evidence import RecordingKeys
 
-    return RecordingKeys.load(config.gateway.state).newest
+    return RecordingKeys.load(config.gateway.state)
 
 
 def _user() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hoop_mitm.evidence import RecordingKey
+from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon, choose_by_age
 from hoop_mitm.recording.retention.cutoffs import Cutoffs
@@ -38,7 +38,7 @@ def look(layout: Layout, cutoffs: Cutoffs) -> Plan:
         return _planned(source, cutoffs, NO_HORIZON)
 
 
-def apply(layout: Layout, key: RecordingKey, cutoffs: Cutoffs, by: str, progress: Progress) -> Applied:
+def apply(layout: Layout, keys: RecordingKeys, cutoffs: Cutoffs, by: str, progress: Progress) -> Applied:
     """Take out what is too old, for good. The gateway may be running.
 
     Args:
@@ -54,7 +54,7 @@ def apply(layout: Layout, key: RecordingKey, cutoffs: Cutoffs, by: str, progress
             plan = _planned(source, cutoffs, horizon)
             rewritten = None
             if not plan.empty:
-                rewritten = rewrite(layout, source, key, _saying(plan, cutoffs, by), progress=progress)
+                rewritten = rewrite(layout, source, keys, _saying(plan, cutoffs, by), progress=progress)
         return Applied(plan, rewritten, old_copies(layout))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hoop_mitm.errors import HeldError, HoopError, NotInArchive
-from hoop_mitm.evidence import RecordingKey, commit, new_salt
+from hoop_mitm.evidence import RecordingKeys, commit, new_salt
 from hoop_mitm.recording.layout import Layout, is_held
 from hoop_mitm.recording.retention.choosing import anything_goes
 from hoop_mitm.recording.retention.holding import held_sessions
@@ -68,7 +68,7 @@ def trace(layout: Layout, who: str) -> Traces:
         )
 
 
-def erase(layout: Layout, key: RecordingKey, who: str, *, reason: str, by: str, progress: Progress) -> Erased:
+def erase(layout: Layout, keys: RecordingKeys, who: str, *, reason: str, by: str, progress: Progress) -> Erased:
     """Take out all that is recorded of ``who``, for good. The gateway may be running.
 
     Args:
@@ -95,7 +95,7 @@ def erase(layout: Layout, key: RecordingKey, who: str, *, reason: str, by: str, 
             rewritten = None
             if anything_goes(source):
                 saying = _saying(traces, receipt, reason, by)
-                rewritten = rewrite(layout, source, key, saying, forget=traces.keys, progress=progress)
+                rewritten = rewrite(layout, source, keys, saying, forget=traces.keys, progress=progress)
         return Erased(traces, receipt, rewritten, old_copies(layout))
 
 

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 import orjson
 
 from hoop_mitm.errors import HeldError, NotInArchive
-from hoop_mitm.evidence import Checkpoint, RecordingKey
+from hoop_mitm.evidence import Checkpoint, RecordingKeys
 from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.keeping import Keeper
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention.maintaining import PATIENCE, maintained
 from hoop_mitm.recording.retention.places import spill
+from hoop_mitm.recording.retention.signing import NEWEST_KEY, key_for
 from hoop_mitm.recording.retention.source import Source
 
 PLACED, RELEASED = "hold.placed", "hold.released"
@@ -36,7 +37,7 @@ class HeldSession:
     by: str
 
 
-def place_hold(layout: Layout, key: RecordingKey, session_id: str, reason: str, by: str) -> Checkpoint | None:
+def place_hold(layout: Layout, keys: RecordingKeys, session_id: str, reason: str, by: str) -> Checkpoint | None:
     """Put a session on hold; ``None`` when it is already. It may still be going on.
 
     Raises:
@@ -49,10 +50,10 @@ def place_hold(layout: Layout, key: RecordingKey, session_id: str, reason: str, 
         if _is_held(archive, session_id):
             return None
         message = "Nothing of this session is deleted any more."
-        return _say(archive, key, PLACED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
+        return _say(archive, keys, PLACED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
 
 
-def release_hold(layout: Layout, key: RecordingKey, session_id: str, reason: str, by: str) -> Checkpoint:
+def release_hold(layout: Layout, keys: RecordingKeys, session_id: str, reason: str, by: str) -> Checkpoint:
     """End a session's hold.
 
     Raises:
@@ -65,7 +66,7 @@ def release_hold(layout: Layout, key: RecordingKey, session_id: str, reason: str
                 f"The session {session_id} is not on hold; `hoop-mitm retention holds` lists those that are."
             )
         message = "The hold of this session has ended."
-        return _say(archive, key, RELEASED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
+        return _say(archive, keys, RELEASED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
 
 
 def holds(layout: Layout) -> tuple[HeldSession, ...]:
@@ -96,9 +97,10 @@ def _is_held(archive: ArchiveFile, session_id: str) -> bool:
     return any(row["session_id"] == session_id and row["type"] == PLACED for row in rows)
 
 
-def _say(archive: ArchiveFile, key: RecordingKey, what: str, message: str, hold: HeldSession) -> Checkpoint:
+def _say(archive: ArchiveFile, keys: RecordingKeys, what: str, message: str, hold: HeldSession) -> Checkpoint:
     archive.begin()
-    keeper = Keeper(archive, key)
+    signed_by = next((row["key"] for row in archive.rows(NEWEST_KEY)), None)
+    keeper = Keeper(archive, key_for(keys, signed_by))
     keeper.event(what, message, {"reason": hold.reason, "by": hold.by}, session_id=hold.session_id)
     checkpoint = keeper.sign()
     archive.commit()

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.evidence import Checkpoint, RecordingKey, observations_digest, removals_digest
+from hoop_mitm.evidence import Checkpoint, RecordingKey, RecordingKeys, observations_digest, removals_digest
 from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.journal import reason
 from hoop_mitm.recording.keeping import Keeper
@@ -22,6 +22,7 @@ from hoop_mitm.recording.retention.choosing import Range, ranges
 from hoop_mitm.recording.retention.copying import copy
 from hoop_mitm.recording.retention.learnt import learn
 from hoop_mitm.recording.retention.rejoining import rejoin
+from hoop_mitm.recording.retention.signing import NEWEST_KEY_OF_SOURCE, key_for
 from hoop_mitm.recording.retention.source import Source
 
 _USED = "SELECT used_blocks * block_size FROM pragma_database_size() WHERE database_name = 'old'"
@@ -55,7 +56,7 @@ class Rewritten:
 def rewrite(
     layout: Layout,
     source: Source,
-    key: RecordingKey,
+    keys: RecordingKeys,
     saying: Saying,
     *,
     forget: Sequence[str] = (),
@@ -70,8 +71,9 @@ def rewrite(
         forget: principals whose claims are forgotten.
 
     Raises:
-        RecordingError: there is too little room, or the fresh file cannot be written; the archive is what it was.
+        RecordingError: there is too little room, the key is missing, or the fresh file cannot be written; the archive is what it was.
     """
+    key = key_for(keys, next((found for (found,) in source.rows(NEWEST_KEY_OF_SOURCE)), None))
     taken = ranges(source)
     _refuse_without_room(layout, source)
     path = places.fresh(layout)

@@ -14,5 +14,5 @@ from tests.recording.retention.recorded import cutoff, cutoffs
 if __name__ == "__main__":
     keep = cutoffs(acme=cutoff(float(sys.argv[2])))
     print("begun", flush=True)
-    apply(Layout(Path(sys.argv[1])), keys().newest, keep, "a process", lambda step: print(step, flush=True))
+    apply(Layout(Path(sys.argv[1])), keys(), keep, "a process", lambda step: print(step, flush=True))
     print("done", flush=True)

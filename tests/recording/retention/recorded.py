@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hoop_mitm.archive.verify import Report, verify
 from hoop_mitm.bigquery.operation import Operation, Resource
-from hoop_mitm.evidence import RecordingKey
+from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.session import Session
 from hoop_mitm.policy.verdict import Verdict
@@ -76,8 +76,8 @@ class Recorded:
         return self.layout.archive
 
     @property
-    def key(self) -> RecordingKey:
-        return keys().newest
+    def keys(self) -> RecordingKeys:
+        return keys()
 
     def session(self, name: str, *, age: float, connection: str = "acme", session: str | None = None) -> Session:
         """A session of ``name``, which begins now; the same again when it is named again."""
@@ -209,7 +209,7 @@ class Recorded:
         return self
 
     def apply(self, asked: Cutoffs) -> Applied:
-        return apply(self.layout, self.key, asked, "the test", lambda _: None)
+        return apply(self.layout, self.keys, asked, "the test", lambda _: None)
 
     def verified(self) -> Report:
         report = verify(self.archive)

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from hoop_mitm.bigquery.operation import Operation
+from hoop_mitm.errors import RecordingError
 from hoop_mitm.recording.fold import YOUNG, fold_once
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention import apply, look, remove_copies
@@ -296,7 +297,7 @@ def test_what_was_recorded_before_there_were_chains_goes_too(tmp_path):
         builder.event(session, "session.ended", f"It ended {age} days ago.", at=ago(age))
     builder.write()
 
-    apply(Layout(tmp_path), keys().newest, cutoffs(acme=cutoff(30, 60, 150)), "the test", lambda _: None)
+    apply(Layout(tmp_path), keys(), cutoffs(acme=cutoff(30, 60, 150)), "the test", lambda _: None)
 
     left = {age: [bool(finds(tmp_path, f"{text}-{age}")) for text in (body, statement)] for age in (1, 50, 100, 200)}
     assert left == {1: [True, True], 50: [False, True], 100: [False, False], 200: [False, False]}
@@ -305,3 +306,22 @@ def test_what_was_recorded_before_there_were_chains_goes_too(tmp_path):
         (3, 2, 0, 2)
     ]
     assert ask(tmp_path, "SELECT count(*) FROM sessions") == [(3,)]
+
+
+def test_it_is_signed_with_the_key_that_the_recording_is_signed_with(tmp_path):
+    recorded = Recorded(tmp_path)
+    recorded.job(age=50)
+    recorded.fold()
+    # A new key, which the gateway has not taken up yet.
+    apply(recorded.layout, keys(b"k", b"n"), KEPT, "the test", lambda _: None)
+    recorded.verified()
+
+
+def test_without_the_key_nothing_is_deleted(tmp_path):
+    recorded = Recorded(tmp_path)
+    recorded.job(age=50)
+    recorded.fold()
+    before = recorded.archive.read_bytes()
+    with pytest.raises(RecordingError, match="not among the gateway's"):
+        apply(recorded.layout, keys(b"n"), KEPT, "the test", lambda _: None)
+    assert recorded.archive.read_bytes() == before

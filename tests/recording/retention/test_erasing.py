@@ -25,7 +25,7 @@ _OF_BOB = (
 
 
 def erased(recorded: Recorded, who: str = ALICE, reason: str = "ticket 4711"):
-    return erase(recorded.layout, recorded.key, who, reason=reason, by="the test", progress=lambda _: None)
+    return erase(recorded.layout, recorded.keys, who, reason=reason, by="the test", progress=lambda _: None)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_second_time_there_is_nothing(recorded):
 def test_a_hold_is_in_the_way_until_it_is_released(recorded, tmp_path):
     session = recorded.session("alice", age=20)
     recorded.fold()
-    place_hold(recorded.layout, recorded.key, session.id, "case 7", "the test")
+    place_hold(recorded.layout, recorded.keys, session.id, "case 7", "the test")
     before = recorded.archive.read_bytes()
 
     with pytest.raises(HeldError, match=session.id):
@@ -142,7 +142,7 @@ def test_a_hold_is_in_the_way_until_it_is_released(recorded, tmp_path):
     assert recorded.archive.read_bytes() == before
     assert trace(recorded.layout, ALICE).held == (session.id,)
 
-    release_hold(recorded.layout, recorded.key, session.id, "", "the test")
+    release_hold(recorded.layout, recorded.keys, session.id, "", "the test")
     erased(recorded)
     assert finds(tmp_path, "alice") == set()
     recorded.verified()

@@ -17,7 +17,7 @@ def test_nothing_of_a_held_session_goes_until_it_is_released(tmp_path):
     held, other = recorded.job(age=50, session="held"), recorded.job(age=50, session="other")
     session = recorded.sessions["held"].id
     recorded.fold()
-    place_hold(recorded.layout, recorded.key, session, "case 7", "carol")
+    place_hold(recorded.layout, recorded.keys, session, "case 7", "carol")
     everything = ask(tmp_path, "FROM flows WHERE session_id = ? ORDER BY id", session)
 
     planned = look(recorded.layout, KEPT)
@@ -29,7 +29,7 @@ def test_nothing_of_a_held_session_goes_until_it_is_released(tmp_path):
     assert any("bodies.data" in place for place in finds(tmp_path, held.body))
     recorded.verified()
 
-    release_hold(recorded.layout, recorded.key, session, "closed", "dave")
+    release_hold(recorded.layout, recorded.keys, session, "closed", "dave")
     recorded.apply(KEPT)
     assert finds(tmp_path, held.body) | finds(tmp_path, held.statement) == set()
     recorded.verified()
@@ -42,10 +42,10 @@ def test_holds_are_listed_with_who_and_why(tmp_path):
     recorded.fold()
     ids = [recorded.sessions[name].id for name in ("one", "two", "three")]
     for number, session in enumerate(ids):
-        place_hold(recorded.layout, recorded.key, session, f"case {number}", "carol")
-    release_hold(recorded.layout, recorded.key, ids[1], "closed", "dave")
-    release_hold(recorded.layout, recorded.key, ids[0], "closed", "dave")
-    place_hold(recorded.layout, recorded.key, ids[0], "opened again", "erin")
+        place_hold(recorded.layout, recorded.keys, session, f"case {number}", "carol")
+    release_hold(recorded.layout, recorded.keys, ids[1], "closed", "dave")
+    release_hold(recorded.layout, recorded.keys, ids[0], "closed", "dave")
+    place_hold(recorded.layout, recorded.keys, ids[0], "opened again", "erin")
 
     listed = [(hold.session_id, hold.reason, hold.by) for hold in holds(recorded.layout)]
     assert listed == [(ids[2], "case 2", "carol"), (ids[0], "opened again", "erin")]
@@ -59,7 +59,7 @@ def test_a_session_that_goes_on_is_held_with_what_comes(tmp_path):
     first = recorded.job(age=50)
     session = recorded.sessions["alice/acme"].id
     fold_once(tmp_path)
-    place_hold(recorded.layout, recorded.key, session, "case 7", "carol")
+    place_hold(recorded.layout, recorded.keys, session, "case 7", "carol")
     second = recorded.job(age=40)
     recorded.fold()
 
@@ -74,9 +74,9 @@ def test_what_cannot_be_held_or_released_is_said(tmp_path):
     session = recorded.sessions["alice/acme"].id
     recorded.fold()
     with pytest.raises(NotInArchive):
-        place_hold(recorded.layout, recorded.key, "nothing", "case 7", "carol")
+        place_hold(recorded.layout, recorded.keys, "nothing", "case 7", "carol")
     with pytest.raises(HeldError, match="not on hold"):
-        release_hold(recorded.layout, recorded.key, session, "", "carol")
-    assert place_hold(recorded.layout, recorded.key, session, "case 7", "carol") is not None
-    assert place_hold(recorded.layout, recorded.key, session, "case 8", "carol") is None
+        release_hold(recorded.layout, recorded.keys, session, "", "carol")
+    assert place_hold(recorded.layout, recorded.keys, session, "case 7", "carol") is not None
+    assert place_hold(recorded.layout, recorded.keys, session, "case 8", "carol") is None
     assert [hold.reason for hold in holds(recorded.layout)] == ["case 7"]
