@@ -11,7 +11,7 @@ from hoop_mitm.cli.parameters import When
 
 if TYPE_CHECKING:
     from hoop_mitm.config import Config
-    from hoop_mitm.evidence import RecordingKeys
+    from hoop_mitm.evidence import Checkpoint, RecordingKeys
     from hoop_mitm.recording.layout import Layout
     from hoop_mitm.recording.retention import OldCopy, Plan
 
@@ -95,6 +95,7 @@ def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_co
     keys = _keys(known)
     with progress("Waiting for the journal") as say:
         done = applied(layout, keys, asked, _user(), say)
+    _hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
         terminal.print_json(render.applied_shape(done, left))
@@ -120,6 +121,7 @@ def hold(session: str, config: Path | None, *, reason: str) -> None:
     layout = _layout(known)
     session_id = _session_id(layout, session)
     placed = place_hold(layout, _keys(known), session_id, reason, _user())
+    _hand_on(known, placed)
     click.echo(session_id)
     if placed is None:
         click.echo("It was on hold already; the first reason stands.", err=True)
@@ -136,7 +138,7 @@ def release(session: str, config: Path | None, *, reason: str) -> None:
     known = _config(config)
     layout = _layout(known)
     session_id = _session_id(layout, session)
-    release_hold(layout, _keys(known), session_id, reason, _user())
+    _hand_on(known, release_hold(layout, _keys(known), session_id, reason, _user()))
     click.echo(session_id)
 
 
@@ -195,6 +197,7 @@ def erase(
     keys = _keys(known)
     with progress("Waiting for the journal") as say:
         done = erased(layout, keys, principal, reason=reason, by=_user(), progress=say)
+    _hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
         terminal.print_json(render.erased_shape(done, left))
@@ -225,6 +228,22 @@ def _keys(config: "Config") -> "RecordingKeys":
     from hoop_mitm.evidence import RecordingKeys
 
     return RecordingKeys.load(config.gateway.state)
+
+
+def _hand_on(config: "Config", checkpoint: "Checkpoint | None") -> None:
+    """Have the signature lie elsewhere too, where hoop.yaml says where. What is not taken is sent again by the gateway."""
+    if checkpoint is None or not config.recording.heads:
+        return
+    from hoop_mitm.recording.heads import Heads
+    from hoop_mitm.recording.sinks import sinks
+
+    def report(_: str, message: str, details: dict[str, object]) -> None:
+        click.echo(f"{message} ({details.get('error', '')})", err=True)
+
+    heads = Heads(_layout(config), sinks(config.recording.heads, config.gateway.upstream), report)
+    heads.start()
+    heads.offer(checkpoint)
+    heads.stop()
 
 
 def _user() -> str:

@@ -37,13 +37,11 @@ from hoop_mitm.recording.pressing import Press
 from hoop_mitm.recording.records import EventRecord, FlowRecord, Level, Record
 from hoop_mitm.recording.redaction import Redactor
 from hoop_mitm.recording.remarks import left
-from hoop_mitm.recording.sinks import Sink, sink
+from hoop_mitm.recording.sinks import sinks
 from hoop_mitm.recording.spool import Pressing, Spool
 
 if TYPE_CHECKING:
     # Not needed to run, and the configuration's parser is slow to import.
-    import requests
-
     from hoop_mitm.config.model import Recording, Upstream
 
 log = logging.getLogger(__name__)
@@ -116,7 +114,7 @@ class Recorder:
         self._state = state or self._layout.journal / "keys"
         self._keys = RecordingKeys.load_or_create(self._state) if state else None
         self._journal: Journal
-        self._heads = Heads(self._layout, _sinks(config, upstream), self._report)
+        self._heads = Heads(self._layout, sinks(config.heads, upstream), self._report)
         self._signed_at = 0.0
         self._remarked: set[str] = set()
         self._keys_at = 0
@@ -609,17 +607,6 @@ def _level_changed(connection: str, old: str, new: str) -> EventRecord:
         f"What goes through the connection {connection} is recorded at the level {new} from now on, and was at {old}.",
         details={"connection": connection, "old": old, "new": new},
     )
-
-
-def _sinks(config: "Recording", upstream: "Upstream | None") -> list[Sink]:
-    def session(ca: Path | None) -> "requests.Session":
-        # Slow to import, and rarely needed.
-        from hoop_mitm.config.model import Upstream
-        from hoop_mitm.outbound import session
-
-        return session(upstream or Upstream(), ca=ca)
-
-    return [sink(each, session) for each in config.heads]
 
 
 def _unrecordable(error: BaseException) -> RecordingError:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import requests
 
     from hoop_mitm.config.model import Sink as SinkConfig
+    from hoop_mitm.config.model import Upstream
 
     type MakeSession = Callable[[Path | None], requests.Session]
 
@@ -134,3 +135,16 @@ def sink(config: "SinkConfig", make_session: "MakeSession") -> Sink:
             return CommandSink(config.command)
         case "https":
             return HttpsSink(config.url, config.headers_file, config.ca, make_session)
+
+
+def sinks(configs: "Iterable[SinkConfig]", upstream: "Upstream | None") -> list[Sink]:
+    """The sinks of a configuration; ``upstream`` says how the outside is reached."""
+
+    def session(ca: Path | None) -> "requests.Session":
+        # Slow to import, and rarely needed.
+        from hoop_mitm.config.model import Upstream
+        from hoop_mitm.outbound import session
+
+        return session(upstream or Upstream(), ca=ca)
+
+    return [sink(each, session) for each in configs]

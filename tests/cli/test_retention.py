@@ -43,6 +43,7 @@ class CommandLine:
     def keep(self, keep: object) -> None:
         document = {
             "gateway": {"state": "state"},
+            "recording": {"heads": [{"type": "file", "path": "heads.jsonl"}]},
             "identity": {"issuers": [{"issuer": recordings.ISSUER, "audiences": ["hoop"]}]},
             "connections": [{"name": "acme", "projects": ["acme"], "credential": {"type": "adc"}, "keep": keep}],
         }
@@ -89,6 +90,8 @@ def test_apply_says_what_is_gone_and_is_done(here):
     told = json.loads(here.run("apply", "--json").stdout)
     assert {share["what"]: share["flows"] for share in told["shares"]} == {"bodies": 6, "statements": 3}
     assert told["archive"]["checkpoint"]["reason"] == "kept"
+    heads = [json.loads(line) for line in (here.config.parent / "heads.jsonl").read_text().splitlines()]
+    assert told["archive"]["checkpoint"] in heads
     assert told["copies"] == []
     assert finds(here.recorded.directory, here.jobs[50].body) == set()
     assert finds(here.recorded.directory, here.jobs[50].statement)
