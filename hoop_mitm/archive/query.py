@@ -111,11 +111,11 @@ class Candidate:
 # Everything that can be found, in one shape. ``trouble`` is what was refused or went wrong, ``types`` what --type names.
 _FOUND = """
     WITH
-    -- By which program, where several use one session.
+    -- By which program, where several use one session. Of polls and pages, which are most of all, this is not asked.
     asked AS (
         SELECT job_key, min_by(program, started_at) AS program
         FROM flows
-        WHERE job_key IS NOT NULL AND program IS NOT NULL
+        WHERE door IN ('jobs.insert', 'jobs.query', 'jobs.upload') AND job_key IS NOT NULL AND program IS NOT NULL
         GROUP BY job_key
     ),
     jobs_found AS (
@@ -171,7 +171,7 @@ _FOUND = """
         FROM events
         LEFT JOIN sessions ON sessions.id = events.session_id
         WHERE events.type NOT IN ('session.started', 'session.ended')
-            AND (events.flow_id IS NULL OR events.flow_id NOT IN (SELECT id FROM flows))
+            AND events.id NOT IN (SELECT events.id FROM events JOIN flows ON flows.id = events.flow_id)
     ),
     everything AS (
         SELECT * FROM jobs_found

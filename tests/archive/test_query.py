@@ -298,7 +298,7 @@ def test_what_a_program_asked_is_found_by_its_name(builder):
     inside = builder.session("inside", program="Cursor › bq", process=json.dumps(cursor))
     outside = builder.session("outside")
     for session, program in ((inside, "Cursor › bq"), (inside, "zsh › dbt"), (outside, None)):
-        builder.flow(session, job_key=builder.job(session, "SELECT 1"), program=program)
+        builder.flow(session, job_key=builder.job(session, "SELECT 1"), program=program, door="jobs.query")
         builder.flow(session, program=program)
     with open_archive(builder.write()) as archive:
         found = archive.search(Query("cursor › b")).hits
