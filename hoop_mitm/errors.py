@@ -21,6 +21,10 @@ None ever holds a secret, not even a shortened one.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hoop_mitm.identity.principal import Principal
 
 
 class HoopError(Exception):
@@ -44,11 +48,13 @@ class IdentityError(HoopError):
     """No valid identity came with a request.
 
     ``reason`` is a short stable word for records and tests (``expired``, ``wrong_audience``,
-    ``unknown_key`` …); the message is what the client's user reads.
+    ``unknown_key`` …); the message is what the client's user reads. ``principal`` is whose token it was, where that is
+    certain: it was good once, and is refused for another reason.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, principal: "Principal | None" = None) -> None:
         self.reason = reason
+        self.principal = principal
         super().__init__(message)
 
 

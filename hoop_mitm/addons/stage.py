@@ -58,6 +58,7 @@ def refuse_flow(flow: http.HTTPFlow, ticket: Ticket, error: HoopError) -> None:
             rule = error.rule
         case IdentityError():
             rule = f"identity.{error.reason}"
+            ticket.known_as = error.principal
         case CredentialError():
             rule = "credential.unavailable"
         case RecordingError():

@@ -10,7 +10,7 @@ from mitmproxy import http
 from hoop_mitm.bigquery import Door, Operation, Resource
 from hoop_mitm.config.model import Connection
 from hoop_mitm.credentials import AccessToken
-from hoop_mitm.identity import Identified, Program, Session
+from hoop_mitm.identity import Identified, Principal, Program, Session
 from hoop_mitm.policy import Verdict
 from hoop_mitm.recording import Owner, Spool
 
@@ -30,6 +30,7 @@ class Ticket:
         early: the request's body is streamed, so every stage runs at its headers.
         stamps: names of the stages that said yes.
         program: the client's, where it is known. A hint.
+        known_as: whose token it was that was good once and is refused now.
         verdict: set by whoever refused; ``None`` while nobody has.
         answered: the answer is ours by design (token exchange), not a refusal and not Google's.
         sealed: what of the request was understood, to be compared with what is about to leave.
@@ -54,6 +55,7 @@ class Ticket:
     error: str | None = None
     answered: bool = False
     identified: Identified | None = None
+    known_as: Principal | None = None
     connection: Connection | None = None
     program: Program | None = None
     session: Session | None = None

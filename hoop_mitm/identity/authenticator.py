@@ -58,18 +58,24 @@ class Authenticator:
             IdentityError: it is not valid, not valid any more, or not valid here; ``reason`` says why.
         """
         identified = await self._known_or_verified(bearer)
-        self.check(identified)
-        check_address(identified, client_address)
+        self.check(identified, client_address)
         return identified
 
-    def check(self, identified: Identified) -> None:
-        """Lets an identity pass that was not revoked; for whoever holds one for longer than a request.
+    def check(self, identified: Identified, client_address: str | None = None) -> None:
+        """Lets an identity pass that was not revoked, and is not bound to other addresses than ``client_address``; for
+        whoever holds one for longer than a request.
 
         Raises:
-            IdentityError: ``revoked``.
+            IdentityError: ``revoked`` or ``wrong_address``.
         """
-        if self._revocations is not None:
-            self._revocations.check(identified)
+        try:
+            if self._revocations is not None:
+                self._revocations.check(identified)
+            if client_address is not None:
+                check_address(identified, client_address)
+        except IdentityError as error:
+            error.principal = identified.principal
+            raise
 
     async def _known_or_verified(self, bearer: str) -> Identified:
         if (generation := self._keys.generation) != self._generation:

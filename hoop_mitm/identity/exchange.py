@@ -157,7 +157,7 @@ def _token(form: Mapping[str, str], name: str) -> str:
 
 
 def _refused(error: IdentityError) -> Answer:
-    return replace(_refusal("invalid_grant", str(error)), reason=error.reason)
+    return replace(_refusal("invalid_grant", str(error)), reason=error.reason, principal=error.principal)
 
 
 def _refusal(code: str, description: str) -> Answer:
