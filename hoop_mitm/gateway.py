@@ -6,6 +6,7 @@ nothing is printed of a flow. All logging goes to stderr.
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -35,13 +36,30 @@ _NOT_STARTED = (
 )
 
 
+class LogHandler(termlog.TermLogHandler):
+    """A line that cannot be written, because the disk is full or its reader went away, is lost. With mitmproxy's own
+    handler the gateway would end by it, and what it had to say is in the recording."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            print(self.format(record), file=self.file, flush=True)
+
+
+class Log(termlog.TermLog):
+    """mitmproxy's log, on standard error."""
+
+    def __init__(self) -> None:
+        self.logger = LogHandler(sys.stderr)
+        self.logger.install()
+
+
 class Gateway(DumpMaster):
     """A mitmproxy master with the gateway's addons and no way to load others."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options, with_termlog=False, with_dumper=False)
         # The name under which Master takes the handler off again, after the last addon is done.
-        self._termlog_addon = termlog.TermLog(out=sys.stderr)
+        self._termlog_addon = Log()
         self.addons.add(self._termlog_addon)
         self.addons.remove(self.addons.get("scriptloader"))
 

@@ -1,5 +1,7 @@
 """Our own entry point, as an operator starts it."""
 
+import contextlib
+import logging
 import os
 import signal
 import socket
@@ -9,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mitmproxy.addons import termlog
 
 from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.google import ServiceAccount
+from hoop_mitm.gateway import LogHandler
 
 
 def proxy(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -110,3 +114,14 @@ def test_it_logs_to_stderr_only_and_ends_when_it_is_told_to(tmp_path):
         out, _ = gateway.communicate(timeout=30)
     assert (gateway.returncode, out) == (0, "")
     assert "A recorder, not a boundary" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a device that is always full")
+def test_a_log_on_a_full_disk_ends_nothing() -> None:
+    """mitmproxy's own handler exits, and takes the program with it."""
+    line = logging.LogRecord("hoop", logging.WARNING, "", 0, "said to nobody", None, None)
+    # Unbuffered, as standard error is when it is a file.
+    with Path("/dev/full").open("w", buffering=1) as full, contextlib.suppress(OSError):
+        with pytest.raises(SystemExit):
+            termlog.TermLogHandler(full).emit(line)
+        LogHandler(full).emit(line)

@@ -31,7 +31,7 @@ class Ownership(Stage):
         assert ticket.session
         session = Resource("session", ticket.session.id)
         for claim in (session, *operation.claims):
-            if self.services.recorder.owner(claim) not in (None, owner):
+            if self.services.owner(claim) not in (None, owner):
                 raise self._not_yours(claim)
         for resource in operation.uses:
             if not self._is_mine(resource, owner):
@@ -42,7 +42,7 @@ class Ownership(Stage):
             ticket.owns[session] = owner
 
     def _is_mine(self, resource: Resource, owner: Owner) -> bool:
-        return self.services.recorder.owner(claimed(resource, owner)) == owner
+        return self.services.owner(claimed(resource, owner)) == owner
 
     @staticmethod
     def _not_yours(resource: Resource) -> Denied:

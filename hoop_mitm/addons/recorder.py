@@ -46,7 +46,8 @@ class Recorder(Stage):
     """Journals the intent before a request that does something leaves, and the exchange before its answer is released.
 
     What cannot be recorded is not served: without a durable intent nothing is forwarded, and an answer whose record
-    failed is replaced (or its connection closed, when it had begun).
+    failed is replaced (or its connection closed, when it had begun). With ``recording.ack: async`` an answer does not
+    wait for its record; then nothing that comes after a record that failed is served before that is recorded.
     """
 
     def __init__(self, services: Services) -> None:
@@ -65,6 +66,7 @@ class Recorder(Stage):
     async def done(self) -> None:
         if self._sweeper:
             self._sweeper.cancel()
+            await self.services.backlog.drain()
             await self.services.stop()
 
     async def _sweep(self) -> None:
@@ -76,6 +78,10 @@ class Recorder(Stage):
 
     async def decide(self, flow: http.HTTPFlow, ticket: Ticket) -> None:
         assert ticket.operation
+        if self.services.backlog.has_lost:
+            await self.services.backlog.tell(
+                self.services.event_record("recording.lost", "Answers were given whose records could not be written.")
+            )
         if not self.services.recorder.healthy:
             raise RecordingError(
                 "hoop-mitm cannot write its journal just now, so it forwards nothing. Ask the gateway's owner; "
@@ -118,7 +124,10 @@ class Recorder(Stage):
         state: FlowState = "complete" if ticket.forwarded else "refused"
         if state == "refused" and ticket.verdict is None:
             ticket.verdict = HELD_BACK
-        await self._write(flow, ticket, state)
+        if self.services.config.recording.ack == "async":
+            await self._write_later(flow, ticket, state)
+        else:
+            await self._write(flow, ticket, state)
         ticket.recorded = True
         logger.info(
             "%s %s %s %s",
@@ -139,7 +148,18 @@ class Recorder(Stage):
         ticket.recorded = True
 
     async def _write(self, flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> None:
-        record = flow_record(flow, ticket, state)
+        await self.services.recorder.write(*self._records(flow, ticket, state), owns=ticket.owns)
+        ticket.session_is_new = False
+
+    async def _write_later(self, flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> None:
+        records = self._records(flow, ticket, state)
+        ticket.session_is_new = False
+        answer = ticket.answer or flow.response
+        size = len(ticket.request_body or b"") + len((answer and answer.raw_content) or b"")
+        await self.services.backlog.put(ticket.flow_id, records, ticket.owns, size)
+
+    def _records(self, flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> list[Record]:
+        """The record of a flow, after what has to be told with it."""
         extra: list[Record] = []
         if ticket.session and ticket.session_is_new:
             extra.append(ticket.session)
@@ -149,7 +169,7 @@ class Recorder(Stage):
                     "identity.refused" if ticket.verdict.rule.startswith("identity.") else "request.refused",
                     ticket.verdict.message,
                     client_address=ticket.client_address,
-                    principal=ticket.identified.principal if ticket.identified else None,
+                    principal=ticket.identified.principal if ticket.identified else ticket.known_as,
                     session_id=ticket.session.id if ticket.session else None,
                     flow_id=ticket.flow_id,
                     details={
@@ -160,8 +180,7 @@ class Recorder(Stage):
                     },
                 )
             )
-        await self.services.recorder.write(*extra, record, owns=ticket.owns)
-        ticket.session_is_new = False
+        return [*extra, flow_record(flow, ticket, state)]
 
     @staticmethod
     def _close_spools(ticket: Ticket) -> None:

@@ -8,9 +8,11 @@ from weakref import WeakKeyDictionary, WeakSet
 from mitmproxy import connection
 from uuid_utils import uuid7
 
+from hoop_mitm.addons.backlog import Backlog
 from hoop_mitm.addons.intents import Intents
 from hoop_mitm.addons.looks import Looks
 from hoop_mitm.addons.ticket import Ticket, Tickets
+from hoop_mitm.bigquery import Resource
 from hoop_mitm.config import Config
 from hoop_mitm.credentials import CredentialSource
 from hoop_mitm.errors import RecordingError
@@ -24,7 +26,7 @@ from hoop_mitm.identity import (
     TokenExchange,
 )
 from hoop_mitm.outbound import Fetcher, session
-from hoop_mitm.recording import EventRecord, Recorder
+from hoop_mitm.recording import EventRecord, Owner, Recorder
 
 START_TIMEOUT = 15.0
 """Seconds that an early request waits for the journal to be open."""
@@ -57,6 +59,7 @@ class Services:
         self.sessions = Sessions(config.identity.session_idle, revocations=self.revocations)
         self.exchange = TokenExchange(self.authenticator, self.sessions)
         self.uploads: dict[str, str] = {}
+        self.backlog = Backlog(self.recorder)
         self.intents = Intents(self)
         self.looks = Looks(self)
         self._ready = asyncio.Event()
@@ -93,6 +96,10 @@ class Services:
             await asyncio.wait_for(self._ready.wait(), START_TIMEOUT)
         except TimeoutError:
             raise RecordingError("hoop-mitm could not open its journal, so it forwards nothing.") from None
+
+    def owner(self, resource: Resource) -> Owner | None:
+        """Who made this, as far as it is recorded or about to be."""
+        return self.recorder.owner(resource) or self.backlog.owner(resource)
 
     def check_still_welcome(self, ticket: Ticket) -> None:
         """Lets a flow go on whose session and principal nobody has revoked since it began.
