@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Examples:
   hoop-mitm doctor
   hoop-mitm run -- hoop-mitm doctor
+  hoop-mitm doctor --config /etc/hoop-mitm/hoop.yaml   # at a gateway where nobody signs in
   hoop-mitm doctor --json | jq '.findings[] | select(.level == "broken")'
 """
 )
@@ -38,10 +39,13 @@ def doctor(client: Path | None, config: Path | None, *, as_json: bool) -> None:
     from hoop_mitm.login import load_profile
     from hoop_mitm.login.profile import chosen_file
 
-    profile = load_profile(client)
     done: list[Examined] = []
     with tempfile.TemporaryDirectory(prefix="hoop-mitm-") as scratch:
-        patient = Patient(profile, chosen_file(client).absolute(), Path(scratch), config_file=config)
+        file = chosen_file(client).absolute()
+        if config and not client and not file.exists():
+            patient = Patient.of_gateway(config, Path(scratch))
+        else:
+            patient = Patient(load_profile(client), file, Path(scratch), config_file=config)
         with progress("Looking") as say:
             for examined in examine(patient):
                 done.append(examined)

@@ -1,6 +1,7 @@
 """What a client needs to reach BigQuery through the gateway: variables, roots, and a credentials file without a secret.
 
-Knows Google's client libraries and what each of them reads; knows nothing of the gateway's inside.
+Knows Google's client libraries and what each of them reads, and how to find the gateway, or start it; knows nothing of
+its inside.
 """
 
 from hoop_mitm.client.bundle import combined_bundle

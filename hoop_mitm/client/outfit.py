@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from hoop_mitm.client.bq_settings import write_bq_settings
-from hoop_mitm.client.bundle import combined_bundle
+from hoop_mitm.client.bundle import certificates_in, combined_bundle
 from hoop_mitm.client.credentials_file import Address, TokenSource, write_credentials
 from hoop_mitm.client.environment import BYPASSES, client_environment
 from hoop_mitm.client.token_program import write_token_program
@@ -85,7 +85,7 @@ def fit_out(
         audience = audience_for(chosen, session.id if session else None, session.name if session else None)
     except ValueError as error:
         raise ConfigError(f"a client cannot be told which session it is; {error}") from error
-    bundle = combined_bundle(directory / "bundle.pem", authority_of(profile), existing)
+    bundle = _bundle(directory, authority_of(profile), existing, lasting=session is None)
     credentials = write_credentials(directory / "credentials.json", audience, source)
     laid_over = existing
     if isinstance(source, Address):
@@ -104,6 +104,16 @@ def fit_out(
         variables["HOOP_DB"] = str(archive)
     unset = tuple(name for name in BYPASSES if name in existing)
     return Outfit(variables, unset, directory, chosen, project or default, session)
+
+
+def _bundle(directory: Path, authority: Path, existing: Mapping[str, str], *, lasting: bool) -> Path:
+    """The roots to trust. Settings that stay for months name the gateway's own bundle, which is renewed with it."""
+    bundle = combined_bundle(directory / "bundle.pem", authority, existing)
+    gateways = authority.with_name("bundle.pem")
+    if lasting and certificates_in(bundle) <= certificates_in(gateways):
+        bundle.unlink()
+        return gateways
+    return bundle
 
 
 def authority_of(profile: ClientProfile) -> Path:

@@ -77,6 +77,8 @@ def trust(patient: Patient) -> Iterator[Finding]:
     """One finding for each family that does not trust the gateway, or does not ask it."""
     if not patient.listener:
         raise NotChecked("the gateway is not reached")
+    if patient.client_file is None:
+        raise NotChecked("there is no client file here: no clients are started")
     environment = patient.clients_environment
     with ThreadPoolExecutor() as threads:
         heard = threads.map(lambda family: _heard(family, environment, patient.scratch), FAMILIES)

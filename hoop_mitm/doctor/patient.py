@@ -6,27 +6,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from hoop_mitm.client.environment import child_environment
 from hoop_mitm.client.outfit import Outfit, authority_of, fit_out, source_of
 from hoop_mitm.client.probe import Found, probe
 from hoop_mitm.config import Config, load
 from hoop_mitm.identity.clock import Clock
-from hoop_mitm.login import ClientProfile
+from hoop_mitm.login import ClientProfile, GatewayPlace
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "grpc_proxy")
 
 
 @dataclass
 class Patient:
-    """``scratch`` is a directory for what an examination needs; ``config`` overrides the client file's own."""
+    """Attributes as given:
+
+    profile, client_file: ``client_file`` is ``None`` at a gateway where nobody signs in; its profile is then made up.
+    scratch: a directory for what an examination needs.
+    config_file: another hoop.yaml than the client file's own.
+    """
 
     profile: ClientProfile
-    client_file: Path
+    client_file: Path | None
     scratch: Path
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     config_file: Path | None = None
     clock: Clock = time.time
+
+    @classmethod
+    def of_gateway(cls, config_file: Path, scratch: Path) -> Self:
+        """A gateway's machine, where there is no client file.
+
+        Raises:
+            ConfigError: its configuration is wrong.
+        """
+        config = load(config_file)
+        issuer = config.identity.issuers[0]
+        host, port = config.gateway.address
+        place = GatewayPlace(url=f"http://{_reachable(host)}:{port}", config=config_file)
+        connections = {connection.name: connection.projects for connection in config.connections}
+        profile = ClientProfile(
+            issuer=issuer.issuer,
+            client_id=issuer.audiences[0],
+            ca=issuer.ca,
+            gateway=place,
+            connections=connections,
+        )
+        return cls(profile, None, scratch)
 
     @cached_property
     def home(self) -> Path:
@@ -64,7 +91,8 @@ class Patient:
     @cached_property
     def outfit(self) -> Outfit:
         """What `hoop-mitm run` would give a client."""
-        source = source_of("login", self.profile, self.client_file, self.scratch, self.environment)
+        client_file = self.client_file or self.scratch / "client.yaml"
+        source = source_of("login", self.profile, client_file, self.scratch, self.environment)
         return fit_out(self.profile, source, self.scratch, self.environment)
 
     @cached_property
@@ -73,3 +101,9 @@ class Patient:
         if self.in_force:
             return self.environment
         return child_environment(self.environment, self.outfit.variables)
+
+
+def _reachable(host: str) -> str:
+    """Where to knock for one who listens at ``host``."""
+    known = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - it is answered, not listened on
+    return known.get(host, f"[{host}]" if ":" in host else host)

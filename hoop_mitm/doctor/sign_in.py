@@ -27,6 +27,8 @@ _EXCHANGE = {
 
 def login(patient: Patient) -> Iterator[Finding]:
     """The login of whoever runs this."""
+    if patient.client_file is None:
+        raise NotChecked("there is no client file here: nobody signs in")
     try:
         tokens_of(patient.profile, clock=patient.clock)
     except Unreachable as error:
@@ -74,6 +76,8 @@ def query(patient: Patient) -> Iterator[Finding]:
     """A dry run, the way that every client goes: login, trade, question, answer. It reads no data and costs nothing."""
     if not patient.listener:
         raise NotChecked("the gateway is not reached")
+    if patient.client_file is None:
+        raise NotChecked("nobody signs in here")
     try:
         token = tokens_of(patient.profile, clock=patient.clock).id_token
     except HoopError:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hoop_mitm.certs import ensure_ca
 from hoop_mitm.devkit.world import World
 from hoop_mitm.setup.jsonc import parse, value_of
 from tests.clients import environments
@@ -257,6 +258,84 @@ def test_a_server_reaches_bigquery_with_what_stands_in_its_entry(laptop: Laptop,
     assert "Ahmed" in str(said.get("texts")), said
     newest = json.loads(laptop.hoop("sessions", "--json", "--limit", "1", HOOP_DB=str(laptop.gateway.archive)).stdout)
     assert newest[0]["principal"]["email"] == "alice@acme.example"
+
+
+def test_the_gateways_own_bundle_is_named_since_it_is_renewed_with_it(laptop: Laptop, mcp: Path) -> None:
+    laptop.hoop("setup", "cursor", "--yes")
+    gateways = laptop.gateway.config.gateway.certs / "bundle.pem"
+    assert servers(mcp)["toolbox"]["env"]["SSL_CERT_FILE"] == str(gateways)
+
+
+def test_where_the_machine_trusts_more_it_still_does(laptop: Laptop, mcp: Path, tmp_path: Path) -> None:
+    company = ensure_ca(tmp_path / "company", ["intranet.example.com"])
+    laptop.hoop("setup", "cursor", "--yes", REQUESTS_CA_BUNDLE=str(company.cert))
+    bundle = Path(servers(mcp)["toolbox"]["env"]["SSL_CERT_FILE"]).read_text()
+    assert company.cert.read_text() in bundle
+    assert (laptop.gateway.config.gateway.certs / "mitmproxy-ca-cert.pem").read_text() in bundle
+
+
+# A stand-in for systemd, which containers lack: it runs what the unit says, and keeps it running.
+SYSTEMCTL = """\
+import os, shlex, signal, subprocess, sys, time
+state = os.path.join(os.environ["HOME"], "systemd.pid")
+unit = os.path.join(os.environ["HOME"], ".config/systemd/user/hoop-mitm.service")
+print(*sys.argv[1:], file=open(os.path.join(os.environ["HOME"], "systemctl.log"), "a"))
+if "disable" in sys.argv or "restart" in sys.argv:
+    try:
+        os.kill(int(open(state).read()), signal.SIGTERM)
+    except (OSError, ValueError):
+        pass
+if "restart" in sys.argv:
+    line = next(line for line in open(unit) if line.startswith("ExecStart="))
+    with open(os.path.join(os.environ["HOME"], "service.log"), "a") as log:
+        process = subprocess.Popen(shlex.split(line[10:]), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    open(state, "w").write(str(process.pid))
+"""
+
+
+def test_the_service_takes_over_from_a_gateway_of_run_and_can_be_taken_away(tmp_path: Path, world: World) -> None:
+    (tmp_path / "gateway").mkdir()
+    laptop = Laptop(tmp_path / "home", RunningGateway(world, tmp_path / "gateway"))
+    laptop.sign_in()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "systemctl.py").write_text(SYSTEMCTL)
+    (tmp_path / "bin" / "systemctl").write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/bin/systemctl.py "$@"\n')
+    (tmp_path / "bin" / "systemctl").chmod(0o755)
+    laptop.environment["PATH"] = f"{tmp_path}/bin:{laptop.environment['PATH']}"
+    mcp = laptop.home / ".cursor" / "mcp.json"
+    mcp.parent.mkdir()
+    mcp.write_text(MCP)
+    try:
+        assert laptop.hoop("run", "-q", "--", "true").returncode == 0
+        assert len(laptop.gateways()) == 1
+
+        done = laptop.hoop("setup", "cursor", "--service", "--yes")
+
+        assert done.returncode == 0, done.stderr
+        assert "The gateway runs, and will at each log-in" in done.stderr
+        assert laptop.gateways() == [], "one gateway, and it is the service"
+        assert laptop.hoop("env").stderr == "", "it answers"
+        told = (laptop.home / "systemctl.log").read_text().splitlines()
+        assert told == ["--user daemon-reload", "--user enable hoop-mitm.service", "--user restart hoop-mitm.service"]
+        removed = laptop.hoop("setup", "cursor", "--remove", "--service", "--yes")
+        assert removed.returncode == 0, removed.stderr
+        assert "The service is stopped and removed" in removed.stderr
+        assert not (laptop.home / ".config/systemd/user/hoop-mitm.service").exists()
+        assert mcp.read_text() == MCP
+    finally:
+        laptop.stop_gateways()
+        subprocess.run([tmp_path / "bin" / "systemctl", "disable"], env=laptop.environment, check=False)
+
+
+def test_where_the_service_manager_does_not_answer_the_settings_are_written_and_it_is_said(
+    laptop: Laptop, mcp: Path
+) -> None:
+    if not shutil.which("systemctl"):
+        pytest.skip("systemctl is not on this machine")
+    done = laptop.hoop("setup", "cursor", "--service", "--yes", XDG_RUNTIME_DIR=str(laptop.home))
+    assert done.returncode == 3
+    assert "The service was not started" in done.stderr
+    assert servers(mcp)["toolbox"]["env"]
 
 
 # A gateway that stops, sleeps, or is rebooted.

@@ -262,7 +262,9 @@ def stale_settings(case: Case) -> None:
 
 def settings_before_a_renewal(case: Case) -> None:
     put(case.home / ".cursor" / "mcp.json", {"mcpServers": {"bigquery": {"command": "x"}}})
-    assert case.laptop.hoop("setup", "cursor", "--yes").returncode == 0
+    # With a root of its own the machine does not use the gateway's bundle, which is renewed with its authority.
+    other = ensure_ca(case.home / "company", ["intranet.example.com"])
+    assert case.laptop.hoop("setup", "cursor", "--yes", REQUESTS_CA_BUNDLE=str(other.cert)).returncode == 0
     combined_bundle(case.laptop.state / "editors" / "acme" / "bundle.pem", None, {})
 
 
@@ -364,6 +366,22 @@ def test_a_clock_that_is_wrong_and_an_authority_near_its_end_are_seen(
         for finding in examined.findings
     }
     assert seen == found
+
+
+def test_at_a_gateway_where_nobody_signs_in_its_own_side_is_looked_at(case: Case, federated: RunningGateway) -> None:
+    case.laptop.client_file.unlink()
+    case.arguments = ["--config", federated.config_file]
+    assert case.diagnosis() == (0, [])
+    signing_key_exposed(case)
+    status, findings = case.diagnosis()
+    assert (status, [finding["id"] for finding in findings]) == (1, ["secret.signing_key"])
+
+
+def test_without_a_client_file_it_says_how_to_get_one(case: Case) -> None:
+    case.laptop.client_file.unlink()
+    done = case.laptop.hoop("doctor")
+    assert done.returncode == 2
+    assert "hoop-mitm init" in done.stderr
 
 
 def test_a_question_that_is_refused_says_so(case: Case) -> None:
