@@ -33,9 +33,18 @@ _LOSERS = f"""
         AND ((going.words AND going.spoken) OR (going.bodies AND bodies))
     ORDER BY going.chain, going.seq
 """  # noqa: S608 - names of ours
-_BODIES = (
-    "SELECT hash, part, size, data FROM old.main.bodies WHERE hash IN (SELECT unnest(?::BLOB[])) ORDER BY hash, part"
-)
+# By the place of the row: else DuckDB reads all bodies there are beside their hashes. Names are given as one text, because
+# it takes long over each value.
+_PLACES = "CREATE TABLE body_place AS SELECT hash, part, rowid AS place FROM old.main.bodies"
+_WHERE = """
+    SELECT place, hash FROM body_place
+    WHERE hash IN (SELECT unhex(unnest(string_split(?, ',')))) ORDER BY hash, part
+"""
+_AT_PLACES = """
+    SELECT rowid, size, data FROM old.main.bodies
+    WHERE rowid IN (SELECT unnest(string_split(?, ','))::BIGINT) AND rowid BETWEEN ? AND ?
+"""
+_SIZES = "SELECT hash, size FROM stored WHERE hash IN (SELECT unhex(unnest(string_split(?, ','))))"
 _SHAPE = "SELECT chain, seq, data FROM old.main.observations"
 _AT_ONCE, _BYTES_AT_ONCE = 500, 64 * 2**20
 
@@ -59,6 +68,7 @@ class _Loser:
 def learn(source: Source) -> None:
     """Fill the table ``learnt`` (chain, seq, data) with what takes the place of bodies and statements that go."""
     source.execute(f"CREATE TABLE learnt AS {_SHAPE} LIMIT 0")
+    source.execute(_PLACES)
     for some in _portions(_Loser(*row) for row in source.stream(_LOSERS)):
         read = _bodies(source, some)
         rows = [(loser.chain, loser.seq, data) for loser in some if (data := _learnt(loser, read)) is not None]
@@ -123,15 +133,29 @@ def _bodies(source: Source, losers: Sequence[_Loser]) -> dict[bytes, bytes | Non
     wanted = {
         name for loser in losers for name in (loser.request, loser.response) if name is not None and not loser.learnt
     }
-    sizes = dict(source.rows("SELECT hash, size FROM stored WHERE hash IN (SELECT unnest(?::BLOB[]))", [list(wanted)]))
+    sizes = dict(source.rows(_SIZES, [_together(wanted)])) if wanted else {}
     small = [name for name in wanted if sizes.get(name, LARGEST_BODY + 1) <= LARGEST_BODY]
-    parts: dict[bytes, list[bytes] | None] = {}
+    places = source.rows(_WHERE, [_together(small)]) if small else []
+    if not places:
+        return {}
+    numbers = [place for place, _ in places]
+    frames = {
+        place: (size, data)
+        for place, size, data in source.rows(_AT_PLACES, [",".join(map(str, numbers)), min(numbers), max(numbers)])
+    }
+    parts: dict[bytes, list[tuple[int, bytes]]] = {}
+    for place, name in places:
+        parts.setdefault(name, []).append(frames[place])
+    return {name: _whole(pieces) for name, pieces in parts.items()}
+
+
+def _together(names: Iterable[bytes]) -> str:
+    return ",".join(name.hex() for name in names)
+
+
+def _whole(frames: Sequence[tuple[int, bytes]]) -> bytes | None:
     decompress = zstandard.ZstdDecompressor().decompress
-    for name, _, size, data in source.rows(_BODIES, [small]) if small else ():
-        pieces = parts.setdefault(name, [])
-        if pieces is not None:
-            try:
-                pieces.append(decompress(data, max_output_size=size))
-            except zstandard.ZstdError:
-                parts[name] = None
-    return {name: None if pieces is None else b"".join(pieces) for name, pieces in parts.items()}
+    try:
+        return b"".join(decompress(data, max_output_size=size) for size, data in frames)
+    except zstandard.ZstdError:
+        return None

@@ -83,7 +83,7 @@ class Source:
 
     def fill(self, table: str, names: Sequence[str], rows: Iterable[Sequence[object]], *, shaped_like: str) -> None:
         """Put ``rows`` into ``table``; ``shaped_like`` is a question whose columns have their types."""
-        schema = self._connection.execute(f"SELECT * FROM ({shaped_like}) LIMIT 0").to_arrow_table().schema  # noqa: S608
+        schema = self._connection.sql(f"SELECT * FROM ({shaped_like}) LIMIT 0").to_arrow_table().schema  # noqa: S608
         batch = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=schema)
         self._connection.register("batch", batch)
         try:
