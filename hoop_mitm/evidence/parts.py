@@ -50,6 +50,14 @@ FIELDS: Mapping[str, Mapping[str, tuple[str, Any]]] = {
     },
 }
 
+#: The same, with each path taken apart: to join is done for every record that is read.
+_PLACES: Mapping[str, tuple[tuple[str, str, tuple[str, ...], str, Any], ...]] = {
+    kind: tuple(
+        (path, part, (*path.split(".")[:-1],), path.split(".")[-1], empty) for path, (part, empty) in fields.items()
+    )
+    for kind, fields in FIELDS.items()
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -89,16 +97,17 @@ def split(kind: str, note: Mapping[str, Any]) -> tuple[bytes, dict[str, Part]]:
 def join(skeleton: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The record's fields again. ``skeleton`` and the values of ``parts`` are parsed; a part that is gone is empty."""
     note = {key: value for key, value in skeleton.items() if key not in ("kind", "parts")}
-    for path, (part, empty) in FIELDS.get(str(skeleton.get("kind")), {}).items():
-        if part not in skeleton.get("parts", {}):
+    sealed = skeleton.get("parts", {})
+    for path, part, outer, name, empty in _PLACES.get(str(skeleton.get("kind")), ()):
+        if part not in sealed:
             continue
-        if part in parts:
-            if path not in parts[part]:
-                continue
-            value = parts[part][path]
-        else:
+        fields = parts.get(part)
+        if fields is None:
             value = empty
-        *outer, name = path.split(".")
+        elif path in fields:
+            value = fields[path]
+        else:
+            continue
         holder: Any = note
         for key in outer:
             holder = holder.get(key) if isinstance(holder, dict) else None

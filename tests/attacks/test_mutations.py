@@ -15,9 +15,11 @@ from hoop_mitm.errors import ArchiveError
 from hoop_mitm.evidence import BodyCommitment, Chain, RecordingKey, first_link, link, record_digest, removals_digest
 from hoop_mitm.evidence import split as split_
 from tests.archive.verify.changing import ask, chain_again, change, other, plant, schema
-from tests.archive.verify.recorded import Recorded, record
+from tests.archive.verify.conftest import path, recorded
+from tests.archive.verify.recorded import Recorded
 
 SCHEMA = schema()
+__all__ = ["path", "recorded"]
 EVIDENCE = ("records", "checkpoints", "removals", "observations", "bodies")
 DERIVED = ("sessions", "jobs", "flows", "read_sessions", "events")
 #: What tells rows from each other, or where they come from: to change one makes another row of it.
@@ -34,16 +36,6 @@ ATTACKER = RecordingKey.of(Ed25519PrivateKey.from_private_bytes(b"a" * 32))
 
 FIRST_FLOW = "(SELECT min(seq) FROM records WHERE kind = 'flow' AND data LIKE '%complete%')"
 GATEWAY = "(SELECT chain FROM records WHERE NOT starts_with(chain, 'kept-') LIMIT 1)"
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    return record(tmp_path_factory.mktemp("mutations") / "recordings")
-
-
-@pytest.fixture
-def path(recorded: Recorded, tmp_path: Path) -> Path:
-    return recorded.copy(tmp_path)
 
 
 def check(path: Path, recorded: Recorded, *, heads: bool = False) -> Report:

@@ -15,16 +15,16 @@ import pyarrow as pa
 from hoop_mitm.archive.verify.file import File
 from hoop_mitm.archive.verify.records import Record, place_of
 from hoop_mitm.archive.verify.report import Findings, Place, shortened
+from hoop_mitm.archive.verify.sieve import Easy
 from hoop_mitm.archive.verify.spans import Span
 from hoop_mitm.evidence import join
 from hoop_mitm.recording import tables as fold
 
 _ROWS = 1024
+_ROWS_OF = "SELECT * FROM file.main.{table} WHERE chain = ? AND seq BETWEEN ? AND ? {but} ORDER BY seq"
+_BUT_EASY = "AND seq NOT IN (SELECT seq FROM easy)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-#: Joined from many exchanges, and so compared elsewhere.
-_JOINED = frozenset({"job_key"})
 
 type Note = dict[str, Any]
 type Row = tuple[Any, ...]
@@ -45,7 +45,6 @@ class Left:
     """What one span cannot tell alone.
 
     Attributes:
-        rows: how many rows of each table were seen.
         flows: flows without a row at their own record: id, number, and whether it is an intent.
         events: events without a row at their own record: id and number.
         open: intents that are open in the table, and whether the row says nothing of an error.
@@ -58,7 +57,6 @@ class Left:
             its number and time (microseconds).
     """
 
-    rows: dict[str, int] = field(default_factory=lambda: {"flows": 0, "events": 0})
     flows: list[tuple[str, int, bool]] = field(default_factory=list)
     events: list[tuple[str, int]] = field(default_factory=list)
     open: list[tuple[str, int, bool]] = field(default_factory=list)
@@ -68,13 +66,16 @@ class Left:
     bodies: list[tuple[bytes, int, str]] = field(default_factory=list)
     sessions: dict[str, "Told"] = field(default_factory=dict)
 
-    def tables(self, chain: str, sessions: pa.Schema) -> dict[str, pa.Table]:
-        """``flows``, ``events``, ``bodies`` and ``sessions`` as tables with the chain's name; ``sessions`` is that table's schema."""
+    def tables(self, chain: str, sessions: pa.Schema, easy: Easy) -> dict[str, pa.Table]:
+        """All but the last few, with the chain's name and what the easy ones leave; ``sessions`` is that table's schema."""
+        of_sessions = _sessions(self.sessions, sessions)
         named = {
-            "left_flow": _table(self.flows, id=pa.string(), seq=pa.int64(), is_open=pa.bool_()),
-            "left_event": _table(self.events, id=pa.string(), seq=pa.int64()),
-            "left_body": _table(self.bodies, hash=pa.binary(), seq=pa.int64(), side=pa.string()),
-            "left_session": _sessions(self.sessions, sessions),
+            "left_flow": _table(self.flows, easy.intents, id=pa.string(), seq=pa.int64(), is_open=pa.bool_()),
+            "left_event": _table(self.events, None, id=pa.string(), seq=pa.int64()),
+            "left_body": _table(self.bodies, easy.bodies, hash=pa.binary(), seq=pa.int64(), side=pa.string()),
+            "left_session": pa.concat_tables([of_sessions, _with_blanks(easy.sessions, of_sessions.schema)])
+            if easy.sessions
+            else of_sessions,
         }
         return {
             name: table.append_column("chain", pa.array([chain] * table.num_rows, pa.string()))
@@ -98,12 +99,12 @@ class Told:
 class Derived:
     """Compares the rows of one span. To be fed with each record in order, then closed."""
 
-    def __init__(self, file: File, span: Span, findings: Findings) -> None:
+    def __init__(self, file: File, span: Span, findings: Findings, easy: Easy) -> None:
         self._span = span
         self._findings = findings
         self.left = Left()
-        self._flows = _Rows(file, "flows", span, self._surplus)
-        self._events = _Rows(file, "events", span, self._surplus)
+        self._flows = _Rows(file, "flows", span, self._surplus, easy.rows)
+        self._events = _Rows(file, "events", span, self._surplus, None)
 
     def see(self, record: Record, *, waits: bool = False) -> None:
         """Compare the rows that stand for ``record``. One that ``waits`` is in no table yet."""
@@ -135,7 +136,6 @@ class Derived:
         """There are no more records."""
         self._flows.at(None)
         self._events.at(None)
-        self.left.rows = {"flows": self._flows.number, "events": self._events.number}
 
     def _flow(self, record: Record, noted: Noted, rows: Sequence[Row], events: Sequence[Row]) -> None:
         note = noted.note
@@ -151,9 +151,9 @@ class Derived:
         if not rows:
             self.left.flows.append((note["id"], noted.seq, is_open))
             return
-        must = plain(fold.flow_row(noted, None), self._flows.names)  # type: ignore[arg-type] # a note and its place are all it reads
+        must = plain(fold.flow_row(noted, self._flows.value(rows[0], "job_key")), self._flows.names)  # type: ignore[arg-type] # a note and its place are all it reads
         row = self._one(record, "flows", rows)
-        if must == self._flows.without_joined(row):
+        if must == row:
             if is_open:
                 self.left.open.append((note["id"], noted.seq, self._flows.value(row, "error") is None))
             return
@@ -161,7 +161,7 @@ class Derived:
             self.left.truncated.append((noted, row))
             return
         lost = self._flows.replaced(must, "error", fold.LOST)
-        if is_open and lost == self._flows.without_joined(row):
+        if is_open and lost == row:
             self.left.open.append((note["id"], noted.seq, False))
             return
         self._differ(record, self._flows, must, row)
@@ -245,7 +245,7 @@ class Derived:
             # What the record says is not known.
             return
         for name, wanted, there in zip(rows.names, must, row, strict=True):
-            if wanted != there and name not in _JOINED:
+            if wanted != there:
                 place = place_of(
                     self._span.chain, record, table=rows.table, row=str(rows.value(row, "id")), column=name
                 )
@@ -270,17 +270,17 @@ class Derived:
 class _Rows:
     """The rows of one table that name records of a span, in the order of the records."""
 
-    def __init__(self, file: File, table: str, span: Span, surplus: Callable[[str, Row], None]) -> None:
+    def __init__(
+        self, file: File, table: str, span: Span, surplus: Callable[[str, Row], None], easy: pa.Table | None
+    ) -> None:
         self.table = table
-        self.number = 0
         schema = file.table(f"SELECT * FROM file.main.{table} LIMIT 0").schema  # noqa: S608 - a name of ours
         self.names = tuple(schema.names)
         self._times = frozenset(each.name for each in schema if pa.types.is_timestamp(each.type))
         self._index = {name: place for place, name in enumerate(self.names)}
         self._surplus = surplus
-        self._rows = self._read(file, span)
+        self._rows = self._read(file, span, easy)
         self._next = next(self._rows, None)
-        self._joined = [self._index[name] for name in self.names if name in _JOINED]
 
     def at(self, seq: int | None) -> list[Row]:
         """The rows that name the record ``seq``; all that are left name none, when it is ``None``."""
@@ -304,15 +304,10 @@ class _Rows:
         place = self._index[name]
         return (*row[:place], value, *row[place + 1 :])
 
-    def without_joined(self, row: Row) -> Row:
-        for place in self._joined:
-            row = (*row[:place], None, *row[place + 1 :])
-        return row
-
-    def _read(self, file: File, span: Span) -> Iterator[Row]:
-        question = f"SELECT * FROM file.main.{self.table} WHERE chain = ? AND seq BETWEEN ? AND ? ORDER BY seq"  # noqa: S608
-        for batch in file.batches(question, [span.chain, span.first, span.last], rows=_ROWS):
-            self.number += batch.num_rows
+    def _read(self, file: File, span: Span, easy: pa.Table | None) -> Iterator[Row]:
+        question = _ROWS_OF.format(table=self.table, but="" if easy is None else _BUT_EASY)
+        given = {} if easy is None else {"easy": easy}
+        for batch in file.batches(question, [span.chain, span.first, span.last], rows=_ROWS, **given):
             yield from zip(*(values(column) for column in batch.columns), strict=True)
 
 
@@ -326,8 +321,7 @@ def values(column: pa.Array) -> list[Any]:
 
 def plain(row: Mapping[str, Any], names: Sequence[str]) -> Row:
     """A row of the fold's as it is read back."""
-    found = operator.itemgetter(*names)(row)
-    return tuple(_number(value) if isinstance(value, datetime) else value for value in found)
+    return tuple(_number(value) if isinstance(value, datetime) else value for value in operator.itemgetter(*names)(row))
 
 
 def says(
@@ -364,9 +358,26 @@ def _number(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _table(rows: Sequence[tuple[Any, ...]], **types: pa.DataType) -> pa.Table:
+def _table(rows: Sequence[tuple[Any, ...]], more: pa.Table | None, **types: pa.DataType) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else [()] * len(types)
-    return pa.table([pa.array(column, type_) for column, type_ in zip(columns, types.values(), strict=True)], [*types])
+    schema = pa.schema(types)
+    table = pa.table(
+        [pa.array(column, type_) for column, type_ in zip(columns, schema.types, strict=True)], schema=schema
+    )
+    return pa.concat_tables([table, more.cast(schema)]) if more else table
+
+
+def _with_blanks(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """``table`` with all columns of ``schema``."""
+    blanks = {each.name: pa.nulls(table.num_rows, each.type) for each in schema}
+    blanks["told"] = pa.array([False] * table.num_rows, pa.bool_())
+    return pa.table(
+        [
+            table.column(each.name).cast(each.type) if each.name in table.column_names else blanks[each.name]
+            for each in schema
+        ],
+        schema=schema,
+    )
 
 
 def _sessions(told: Mapping[str, Told], schema: pa.Schema) -> pa.Table:

@@ -99,7 +99,7 @@ class File:
             UnreadableError: the file is damaged.
         """
         with _unreadable():
-            return self._connection.execute(question, values).to_arrow_table()
+            return self._connection.sql(question, params=values).to_arrow_table()
 
     def batches(self, question: str, values: Values = (), *, rows: int, **tables: pa.Table) -> Iterator[pa.RecordBatch]:
         """The answer piece by piece, ``rows`` at a time; other questions may be asked meanwhile.
@@ -113,6 +113,15 @@ class File:
             for name, table in tables.items():
                 cursor.register(name, table)
             yield from cursor.execute(question, values).to_arrow_reader(rows)
+
+    def run(self, statement: str, values: Values = ()) -> None:
+        """Make or change a table of ours beside the file.
+
+        Raises:
+            UnreadableError: the file is damaged.
+        """
+        with _unreadable():
+            self._connection.execute(statement, values)
 
     def keep(self, table: str, rows: pa.Table) -> None:
         """Add ``rows`` to a table of ours beside the file, which begins with the first of them."""

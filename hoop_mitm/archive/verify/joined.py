@@ -194,7 +194,7 @@ class _Scratch(ArchiveFile):
         self.execute("TRUNCATE read_sessions")
 
     def table(self, name: str) -> pa.Table:
-        return self._connection.execute(f"SELECT * FROM {name}").to_arrow_table()  # noqa: S608 - a name of ours
+        return self._connection.sql(f"SELECT * FROM {name}").to_arrow_table()  # noqa: S608 - a name of ours
 
 
 @functools.cache

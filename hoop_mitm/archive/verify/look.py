@@ -12,6 +12,7 @@ from hoop_mitm.archive.verify.keys import Change
 from hoop_mitm.archive.verify.records import Absent, Record, Walk, place_of
 from hoop_mitm.archive.verify.removals import Taking
 from hoop_mitm.archive.verify.report import Findings, Place
+from hoop_mitm.archive.verify.sieve import Easy, easy_ones
 from hoop_mitm.archive.verify.spans import Span
 
 #: Tables without which nothing derived can be compared.
@@ -55,22 +56,24 @@ class How:
     Attributes:
         bundle: records may be withheld.
         compare: compare the tables that are made from records.
+        whole: look at how each record is written.
         held: intents that the fold holds back: they are in no other table yet.
     """
 
     bundle: bool
     compare: bool
+    whole: bool = True
     held: frozenset[int] = frozenset()
 
 
 def look(file: File, span: Span, how: How) -> Seen:
     """Go through ``span``."""
-    walk = Walk(file, span, how.bundle)
+    easy = easy_ones(file, span) if how.compare and span.rows == span.numbers else Easy()
+    walk = Walk(file, span, how.bundle, easy.seqs, how.whole)
     seen = Seen(span, walk.findings)
-    derived = Derived(file, span, walk.findings) if how.compare else None
+    derived = Derived(file, span, walk.findings, easy) if how.compare else None
     try:
         for record in walk.records():
-            seen.records += 1
             if record.note is not None:
                 _note_special(seen, record)
             if record.seq in how.held and not _may_wait(record):
@@ -81,10 +84,11 @@ def look(file: File, span: Span, how: How) -> Seen:
         if derived:
             derived.close()
             schema = file.table("SELECT * FROM file.main.sessions LIMIT 0").schema
-            seen.left, seen.tables = derived.left, derived.left.tables(span.chain, schema)
+            seen.left, seen.tables = derived.left, derived.left.tables(span.chain, schema, easy)
     except UnreadableError as error:
         words = f"The file cannot be read here, it is damaged: {error}"
         seen.findings.add("file.damaged", words, Place(span.chain, span.first, last=span.last, table="records"))
+    seen.records = walk.number
     if seen.records < span.numbers:
         words = f"Only {seen.records:,} of {span.numbers:,} records can be read here."
         seen.findings.add("file.damaged", words, Place(span.chain, span.first, last=span.last, table="records"))

@@ -97,7 +97,6 @@ class Settling:
         self.uncovered = self.loose = 0
         self._file = file
         self._findings = findings
-        self._rows = {"flows": 0, "events": 0}
         self._salvaged: list[Noted] = []
         self._truncated: list[tuple[Noted, Row]] = []
         self._open: list[tuple[str, str, int, bool]] = []
@@ -108,8 +107,6 @@ class Settling:
         """What one span left, and the numbers of the records in it that tell of a gateway's start."""
         for name, table in tables.items():
             self._file.keep(name, table)
-        for name, number in left.rows.items():
-            self._rows[name] += number
         self._salvaged += left.salvaged
         self._truncated += left.truncated
         self._open += [(id_, chain, seq, silent) for id_, seq, silent in left.open]
@@ -157,7 +154,7 @@ class Settling:
             self._findings.add("row.missing", "The event that this record tells of is not in the table events.", place)
 
     def _alone(self) -> None:
-        for table in self._rows:
+        for table in ("flows", "events"):
             for id_, session, chain, seq in self._told("row.extra", _ALONE.format(table=table)):
                 words = f"This row of {table} names record {seq} of chain {shortened(chain)}, which does not exist."
                 place = Place(chain, seq, session=session, table=table, row=shortened(id_))

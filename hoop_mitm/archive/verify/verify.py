@@ -162,7 +162,7 @@ class _Verification:
         with Workers.for_records(self._file, number) as workers:
             held = self._held(planned)
             tasks = (
-                (span, How(self._structure.bundle, compare, held.get(name, frozenset())))
+                (span, How(self._structure.bundle, compare, not self._quick, held.get(name, frozenset())))
                 for name, some in planned.items()
                 for span in some
             )
@@ -488,7 +488,8 @@ class _Verification:
         if self._quick:
             self._limit(
                 "quick",
-                "--quick: the bodies were not read, and jobs, read sessions and flows.job_key were not compared with the records.",
+                "--quick: the bodies were not read; jobs, read sessions and flows.job_key were not compared with the records; "
+                "and not of all records it was seen that they can be read in one way only.",
             )
         before = ", ".join(f"{number:,} {table}" for table, number in self._uncovered.items() if number)
         if before:

@@ -67,7 +67,9 @@ def chain_again(path: Path, *, key: RecordingKey | None = None) -> None:
     """
     with duckdb.connect(path) as connection:
         for (name,) in connection.execute("SELECT DISTINCT chain FROM records").fetchall():
-            rows = connection.execute("FROM records WHERE chain = ? ORDER BY seq", [name]).to_arrow_table().to_pylist()
+            rows = (
+                connection.sql("FROM records WHERE chain = ? ORDER BY seq", params=[name]).to_arrow_table().to_pylist()
+            )
             head = first_link(name)
             links: dict[int, bytes] = {}
             for row in rows:
@@ -101,7 +103,7 @@ def _sign_again(
     connection: duckdb.DuckDBPyConnection, name: str, first: int, links: Mapping[int, bytes], key: RecordingKey
 ) -> None:
     connection.execute("UPDATE records SET kind = 'probe' WHERE kind = 'key' AND chain = ?", [name])
-    old = connection.execute("FROM checkpoints WHERE chain = ? ORDER BY number", [name]).to_arrow_table().to_pylist()
+    old = connection.sql("FROM checkpoints WHERE chain = ? ORDER BY number", params=[name]).to_arrow_table().to_pylist()
     connection.execute("DELETE FROM checkpoints WHERE chain = ?", [name])
     chain = Chain.begin(name, first - 1)
     for row in old:

@@ -24,7 +24,7 @@ from hoop_mitm.policy.verdict import Verdict
 from hoop_mitm.recording import Recorder
 from hoop_mitm.recording.fold import fold_once
 from hoop_mitm.recording.layout import Layout
-from hoop_mitm.recording.records import FlowRecord, Record
+from hoop_mitm.recording.records import Record
 from hoop_mitm.recording.retention import Cutoff, Cutoffs, apply
 from tests.archive.test_recorded import inserted_and_paged, one_answer, reference, streamed
 from tests.recording.building import BASE, GET, INSERT, LIST_ROWS, QUERY, READ_ROWS, event, flow, intent, session
@@ -58,7 +58,7 @@ def record(directory: Path) -> Recorded:
     while fold_once(directory).remaining:
         assert time.monotonic() < give_up
     keys = RecordingKeys.load(_state(directory))
-    apply(layout, keys.newest, _cutoffs(), "the test", lambda _: None)
+    apply(layout, keys, _cutoffs(), "the test", lambda _: None)
     return Recorded(layout.archive, _heads(directory), tuple(key.fingerprint for key in keys.all))
 
 
@@ -135,20 +135,14 @@ def _long_ago() -> list[list[Record]]:
     for age in (100, 200, 500):
         then = datetime.now(UTC) - timedelta(days=age)
         who = session(name=f"old-{age}", connection="old", started_at=then)
-        sql = f"SELECT {age} AS age"
-        job = f"job_{age}"
-        done = reference(job) | {"status": {"state": "DONE"}, "statistics": {"query": {"statementType": "SELECT"}}}
-        url = f"{BASE}/jobs/{job}"
-        answered: FlowRecord = one_answer(who, job, sql)
         times = {"started_at": then, "ended_at": then}
-        written += [
-            [who, replace(answered, state="open", ended_at=None, status=None, started_at=then)],
-            [
-                replace(answered, **times),
-                flow(GET, None, done, session=who, method="GET", url=url, **times),
-                event(session_id=who.id, at=then),
-            ],
-        ]
+        written.append([who, event(session_id=who.id, at=then)])
+        for job in (f"job_{age}_a", f"job_{age}_b"):
+            answered = replace(one_answer(who, job, f"SELECT {age} AS age"), **times)
+            asked = replace(answered, state="open", ended_at=None, status=None)
+            done = reference(job) | {"status": {"state": "DONE"}, "statistics": {"query": {"statementType": "SELECT"}}}
+            looked = flow(GET, None, done, session=who, method="GET", url=f"{BASE}/jobs/{job}", **times)
+            written += [[asked], [answered, looked]]
     return written
 
 
