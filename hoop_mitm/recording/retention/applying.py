@@ -34,7 +34,7 @@ def look(layout: Layout, cutoffs: Cutoffs) -> Plan:
         RecordingError: the archive cannot be read.
     """
     fold_what_can_be(layout)
-    with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
+    with maintained(layout), Source(layout.archive, spill(layout), wait=PATIENCE) as source:
         return _planned(source, cutoffs, NO_HORIZON)
 
 

@@ -33,8 +33,8 @@ _NOTED = f"""
 
 # Rows from before the chain have no record: they are their own. An event about an exchange may quote its statement; not
 # where nobody was identified, because nothing is read then.
-_ITEMS = """
-    CREATE TABLE item AS
+_RAW = """
+    CREATE VIEW raw AS
     SELECT
         chain, seq, kind,
         CASE kind WHEN 'flow' THEN f[1] ELSE f[2] END AS flow_id,
@@ -74,28 +74,35 @@ _FLOWS = """
     SELECT
         flow_id AS id, max(session_id) AS session_id, max(connection) AS connection,
         CASE
-            WHEN bool_or(item.chain IS NOT NULL AND starts_with(item.chain, $journal) AND item.seq >= $first)
-                OR flow_id IN (SELECT id FROM old.main.flows WHERE state = 'open' AND error IS NULL) OR bool_or(
-                EXISTS (FROM old.main.journals WHERE starts_with(item.chain, journals.id) AND item.seq IN (SELECT unnest(held)))
-            )
+            WHEN bool_or(chain IS NOT NULL AND starts_with(chain, $journal) AND seq >= $first)
+                OR bool_or((chain, seq) IN (SELECT (chain, seq) FROM waiting))
+                OR flow_id IN (SELECT id FROM old.main.flows WHERE state = 'open' AND error IS NULL)
             THEN 'infinity'::TIMESTAMPTZ
             ELSE max(ended)
         END AS ended
-    FROM item WHERE kind = 'flow' AND flow_id IS NOT NULL
+    FROM raw WHERE kind = 'flow' AND flow_id IS NOT NULL
     GROUP BY flow_id
 """
-_AS_THE_FLOW = """
-    UPDATE item
-    SET session_id = coalesce(item.session_id, flow.session_id), connection = coalesce(item.connection, flow.connection),
-        ended = CASE WHEN kind = 'event' THEN item.ended ELSE flow.ended END
-    FROM flow WHERE flow.id = item.flow_id
+_WAITING = """
+    CREATE TABLE waiting AS
+    SELECT records.chain, records.seq
+    FROM (SELECT id, unnest(held) AS seq FROM old.main.journals) AS held
+    JOIN old.main.records ON records.seq = held.seq AND starts_with(records.chain, held.id)
 """
-_AS_THE_SESSION = """
-    UPDATE item SET connection = sessions.connection
-    FROM old.main.sessions WHERE sessions.id = item.session_id AND item.connection IS NULL
-"""
-_TOO_NEW = """
-    UPDATE item SET ended = 'infinity' WHERE chain IS NOT NULL AND starts_with(chain, $journal) AND seq >= $first
+_ITEMS = """
+    CREATE TABLE item AS
+    SELECT raw.* REPLACE (
+        coalesce(raw.session_id, flow.session_id) AS session_id,
+        coalesce(raw.connection, flow.connection, sessions.connection) AS connection,
+        CASE
+            WHEN raw.chain IS NOT NULL AND starts_with(raw.chain, $journal) AND raw.seq >= $first THEN 'infinity'::TIMESTAMPTZ
+            WHEN raw.kind = 'event' THEN raw.ended
+            ELSE coalesce(flow.ended, raw.ended)
+        END AS ended
+    )
+    FROM raw
+    LEFT JOIN flow ON flow.id = raw.flow_id
+    LEFT JOIN old.main.sessions ON sessions.id = coalesce(raw.session_id, flow.session_id)
 """
 _UNREADABLE = """
     UPDATE item SET ended = (
@@ -133,7 +140,7 @@ _DUE = """
         (CASE WHEN item.connection IN (SELECT connection FROM cutoff) THEN item.connection END)
 """
 _GOING_BY_AGE = """
-    CREATE TABLE going AS
+    CREATE VIEW going AS
     SELECT * REPLACE (record AND NOT held AS record, words AND NOT held AS words, bodies AND NOT held AS bodies)
     FROM due
 """
@@ -227,6 +234,7 @@ def choose_by_age(source: Source, cutoffs: Cutoffs, held: Sequence[str], horizon
         source.execute("INSERT INTO cutoff VALUES (?, ?, ?, ?)", [name, *_values(cutoff)])
     list_held(source, held)
     source.execute(_DUE, {"others": OTHERS})
+    source.execute("DROP TABLE item")
     source.execute(_GOING_BY_AGE)
     source.execute(_SESSIONS_BY_AGE, {"others": OTHERS})
     list_parts(source)
@@ -247,13 +255,11 @@ def _values(cutoff: Cutoff) -> list[object]:
 
 def list_items(source: Source, horizon: Horizon) -> None:
     beyond = {"journal": horizon.journal, "first": horizon.first}
-    for statement in (_NOTED, _ITEMS, "DROP TABLE noted"):
+    for statement in (_NOTED, _RAW, _WAITING):
         source.execute(statement)
-    source.execute(_FLOWS, beyond)
-    for statement in (_AS_THE_FLOW, _AS_THE_SESSION, _UNREADABLE):
-        source.execute(statement)
-    source.execute(_TOO_NEW, beyond)
-    for statement in (_SESSIONS, _WITH_THE_SESSION, _OWN):
+    for statement in (_FLOWS, _ITEMS):
+        source.execute(statement, beyond)
+    for statement in ("DROP VIEW raw", "DROP TABLE noted", _UNREADABLE, _SESSIONS, _WITH_THE_SESSION, _OWN):
         source.execute(statement)
 
 
@@ -264,5 +270,5 @@ def list_held(source: Source, held: Sequence[str]) -> None:
 
 
 def list_parts(source: Source) -> None:
-    for statement in (_USES, _STORED, _GONE_BODIES, _GONE_PARTS, _ALWAYS_THERE):
+    for statement in (_USES, _STORED, _GONE_BODIES, "DROP TABLE use", _GONE_PARTS, _ALWAYS_THERE):
         source.execute(statement)

@@ -62,7 +62,7 @@ def trace(layout: Layout, who: str) -> Traces:
         RecordingError: the archive cannot be read.
     """
     fold_what_can_be(layout)
-    with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
+    with maintained(layout), Source(layout.archive, spill(layout), wait=PATIENCE) as source:
         return choose_person(
             source, who, [each.session_id for each in held_sessions(source)], alive=is_held(layout.lock)
         )

@@ -11,7 +11,6 @@ from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.keeping import Keeper
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention.maintaining import PATIENCE, maintained
-from hoop_mitm.recording.retention.places import spill
 from hoop_mitm.recording.retention.signing import NEWEST_KEY, key_for
 from hoop_mitm.recording.retention.source import Source
 
@@ -75,7 +74,7 @@ def holds(layout: Layout) -> tuple[HeldSession, ...]:
     Raises:
         RecordingError: the archive cannot be read.
     """
-    with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
+    with Source(layout.archive, wait=PATIENCE) as source:
         return held_sessions(source)
 
 

@@ -11,12 +11,14 @@ from hoop_mitm.recording.fold import fold_once
 from hoop_mitm.recording.journal import reason
 from hoop_mitm.recording.layout import Hold, Layout
 from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon
-from hoop_mitm.recording.retention.places import remove_leftovers
+from hoop_mitm.recording.retention.places import remove_leftovers, workshop
+from hoop_mitm.recording.retention.source import Source
 from hoop_mitm.recording.segment import end_of, make
 
 #: How long is waited for a gateway, a fold or a reader, in seconds.
 PATIENCE = 60.0
 _PAUSE = 0.1
+_MARK = "SELECT folded_to, held FROM old.main.journals WHERE id = ?"
 
 
 @contextlib.contextmanager
@@ -39,9 +41,11 @@ def maintained(layout: Layout, *, wait: float = PATIENCE) -> Iterator[None]:
         )
     try:
         remove_leftovers(layout)
+        workshop(layout).mkdir(mode=0o700)
         _settle(layout, wait)
         yield
     finally:
+        remove_leftovers(layout)
         hold.release()
 
 
@@ -75,37 +79,45 @@ def bring_up_to_date(layout: Layout, progress: Callable[[str], None], *, wait: f
 
 def _new_segment(layout: Layout, give_up: float) -> int:
     """Have the newest segment be an empty one, and give the number of its first record."""
-    before = layout.segments()[-1]
     hold = Hold(layout.lock)
-    while not hold.take():
-        # A gateway records here: it is asked for one.
-        layout.rotate.touch(mode=0o600)
-        if (newest := layout.segments()[-1][0]) > before[0]:
-            return newest
-        if time.monotonic() > give_up:
-            layout.rotate.unlink(missing_ok=True)
-            raise RecordingError(f"The gateway that records into {layout.directory} does not begin a new segment.")
-        time.sleep(_PAUSE)
+    before = layout.segments()[-1][0]
     try:
-        layout.rotate.unlink(missing_ok=True)
-        first, path = layout.segments()[-1]
-        end = end_of(first, path)
-        if end.empty or end.chain is None:
-            return first
-        make(layout.segment(end.last + 1), end.chain, end.key)
-        return end.last + 1
+        while (newest := layout.segments()[-1])[0] == before and not end_of(*newest).empty:
+            if hold.take():
+                return _begin_segment(layout)
+            # A gateway records here: it is asked for one.
+            layout.rotate.touch(mode=0o600)
+            if time.monotonic() > give_up:
+                raise RecordingError(f"The gateway that records into {layout.directory} does not begin a new segment.")
+            time.sleep(_PAUSE)
+        return newest[0]
     except (OSError, sqlite3.Error) as error:
         raise RecordingError(f"The journal in {layout.journal} cannot be gone on with ({reason(error)}).") from error
     finally:
+        layout.rotate.unlink(missing_ok=True)
         hold.release()
 
 
+def _begin_segment(layout: Layout) -> int:
+    end = end_of(*layout.segments()[-1])
+    if end.chain is None:
+        raise RecordingError(
+            f"The journal in {layout.journal} was written by an older version. Start the gateway once, so that it goes on in a "
+            "new segment. Nothing was changed."
+        )
+    if not end.empty:
+        make(layout.segment(end.last + 1), end.chain, end.key)
+    return end.last + 1
+
+
 def _is_behind(layout: Layout, first: int) -> bool:
-    if not layout.archive.exists():
+    """Whether the archive lacks a record before ``first``."""
+    # A hint, that is quickly read.
+    if not layout.archive.exists() or layout.folded_to()[0] < first - 1:
         return True
-    # A hint, but nobody else writes it; the archive itself is asked again when it is open.
-    folded_to, held = layout.folded_to()
-    return folded_to < first - 1 or held > 0
+    with Source(layout.archive, wait=PATIENCE) as source:
+        marks = source.rows(_MARK, [layout.identity().id])
+    return not marks or marks[0][0] < first - 1 or any(seq < first for seq in marks[0][1])
 
 
 def _settle(layout: Layout, wait: float) -> None:

@@ -33,7 +33,7 @@ _EVENTS = """
     SELECT chain, seq, id, flow_id FROM old.main.events
     WHERE (email IS NOT NULL AND lower(email) IN (SELECT lower(unnest($emails))))
         OR (issuer, subject) IN (SELECT (issuer, subject) FROM person)
-        OR (session_id IS NULL AND regexp_matches(lower(message || ' ' || details), $pattern))
+        OR (subject IS NULL AND type NOT LIKE 'hold.%' AND regexp_matches(lower(message || ' ' || details), $pattern))
 """
 # What belongs to nobody's session is theirs when it names them (a refused sign-in, say), or when an event about it does.
 _NAMING = """

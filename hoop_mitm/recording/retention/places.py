@@ -7,10 +7,11 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hoop_mitm.errors import RecordingError
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention.choosing import Range
 from hoop_mitm.recording.segment import connect
@@ -54,9 +55,12 @@ def remove_leftovers(layout: Layout) -> None:
 
 
 def drop_segments(layout: Layout, taken: Sequence[Range], folded_to: int, held: Iterable[int], *, old: bool) -> int:
-    """Remove the segments that hold something of ``taken``; how many. All of it is folded, or they stay.
+    """Remove the segments that hold something of ``taken``; how many.
 
     ``old`` asks for those, too, that were written before there were chains.
+
+    Raises:
+        RecordingError: one of them holds what is not folded yet.
     """
     journal = layout.identity().id
     own = [each for each in taken if each.chain == journal or each.chain.startswith(f"{journal}.")]
@@ -66,8 +70,21 @@ def drop_segments(layout: Layout, taken: Sequence[Range], folded_to: int, held: 
         for (first, path), (beyond, after) in itertools.pairwise(segments):
             if any(each.first < beyond and each.last >= first for each in own) or (old and not _has_a_chain(path)):
                 unfolded.trim([(first, path), (beyond, after)], folded_to, held)
-                dropped += not path.exists()
+                if path.exists():
+                    raise RecordingError(
+                        f"{path} holds what is not in the archive yet. Try again. The archive is what it was."
+                    )
+                dropped += 1
     return dropped
+
+
+def drop_streams(layout: Layout, flows: Container[str]) -> None:
+    """Remove what a gateway that was killed has left of the streams of these flows."""
+    for path in (*layout.spool.glob("*"), *layout.bodies.glob("*")):
+        # FLOW.SIDE, and RUN-NUMBER-FLOW.SIDE.
+        name = path.name.rpartition(".")[0]
+        if name in flows or name.split("-", 2)[-1] in flows:
+            path.unlink(missing_ok=True)
 
 
 def forget_owners(layout: Layout, principals: Sequence[str]) -> None:
@@ -92,7 +109,9 @@ def old_copies(layout: Layout) -> tuple[OldCopy, ...]:
     found = [
         path
         for path in layout.directory.iterdir()
-        if path.name.startswith(_COPIES) and not (path.name.startswith(_DUCKDBS) and _is_lively(path))
+        if path.name.startswith(_COPIES)
+        and path != workshop(layout)
+        and not (path.name.startswith(_DUCKDBS) and _is_lively(path))
     ]
     found += layout.journal.glob("*.damaged*")
     return tuple(OldCopy(path, _size(path)) for path in sorted(found))

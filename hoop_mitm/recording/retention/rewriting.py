@@ -30,6 +30,7 @@ _GOING = "SELECT coalesce(sum(bytes), 0)::BIGINT FROM gone_body"
 #: What a fresh file takes that the old one did not, at most.
 _MARGIN = 32 * 2**20
 _FOLDED = "SELECT folded_to, held FROM old.main.journals WHERE id = ?"
+_FLOWS = "SELECT DISTINCT flow_id FROM going WHERE kind = 'flow' AND (record OR bodies)"
 _OLD_ROWS = "SELECT EXISTS (FROM gone_part WHERE chain IS NULL AND taken)"
 _OBSERVATIONS = "SELECT chain, seq, data FROM observations ORDER BY chain, seq"
 
@@ -79,7 +80,6 @@ def rewrite(
     path = places.fresh(layout)
     before = layout.archive.stat()
     try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
         progress("Keeping what was learnt of jobs")
         learn(source)
         copy(source, path, progress)
@@ -97,9 +97,6 @@ def rewrite(
         raise RecordingError(
             f"{layout.archive} cannot be copied ({reason(error)}). It is what it was; try again."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            places.remove_leftovers(layout)
     return Rewritten(before.st_size, after, segments, checkpoint)
 
 
@@ -160,6 +157,7 @@ def _clear_beside(layout: Layout, source: Source, taken: Sequence[Range], forget
         marks = source.rows(_FOLDED, [layout.identity().id])
         folded_to, held = marks[0] if marks else (0, [])
         segments = places.drop_segments(layout, taken, folded_to, held, old=source.one(_OLD_ROWS))
+        places.drop_streams(layout, {flow for (flow,) in source.rows(_FLOWS)})
         places.forget_owners(layout, forget)
         places.empty_fold_log(layout)
         sync_directory(layout.journal)

@@ -29,11 +29,11 @@ type Values = Sequence[object] | Mapping[str, object]
 class Source:
     """A context manager. The archive's tables are called ``old.main.…``."""
 
-    def __init__(self, path: Path, spill: Path, *, wait: float = 0) -> None:
+    def __init__(self, path: Path, spill: Path | None = None, *, wait: float = 0) -> None:
         """Open the archive at ``path``.
 
         Args:
-            spill: directory for what does not fit into memory; it holds values of the archive while this is open.
+            spill: where to put what does not fit into memory; without it that is an error.
             wait: seconds to ask again for while somebody writes to it.
 
         Raises:
@@ -107,10 +107,10 @@ class Source:
             )
 
 
-def _attached(path: Path, spill: Path, wait: float) -> duckdb.DuckDBPyConnection:
+def _attached(path: Path, spill: Path | None, wait: float) -> duckdb.DuckDBPyConnection:
     give_up = time.monotonic() + wait
     while True:
-        connection = duckdb.connect(config={**_SETTINGS, "temp_directory": str(spill)})
+        connection = duckdb.connect(config={**_SETTINGS, "temp_directory": str(spill or "")})
         try:
             connection.execute(f"ATTACH '{str(path).replace("'", "''")}' AS old (READ_ONLY)")
             connection.execute("SET GLOBAL TimeZone = 'UTC'")

@@ -4,6 +4,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import duckdb
@@ -325,3 +326,46 @@ def test_without_the_key_nothing_is_deleted(tmp_path):
     with pytest.raises(RecordingError, match="not among the gateway's"):
         apply(recorded.layout, keys(b"n"), KEPT, "the test", lambda _: None)
     assert recorded.archive.read_bytes() == before
+
+
+def test_what_a_killed_gateway_left_of_a_stream_goes_with_its_exchange(tmp_path):
+    recorded = Recorded(tmp_path)
+    session = recorded.session("alice", age=50)
+    begun = intent(request={"query": "SELECT 1"}, statement="SELECT 1", session=session, started_at=ago(50))
+    young = intent(request={"query": "SELECT 2"}, statement="SELECT 2", session=session, started_at=ago(1))
+    recorded.gateway.write(begun, young)
+    for flow in (begun, young):
+        (recorded.layout.spool / f"{flow.id}.response").write_text(f"streamed by {flow.id}")
+        (recorded.layout.bodies / f"0000000000000009-1-{flow.id}.response").write_text(f"pressed of {flow.id}")
+    recorded.fold()
+
+    recorded.apply(KEPT)
+
+    assert finds(tmp_path, f"by {begun.id}") | finds(tmp_path, f"of {begun.id}") == set()
+    assert finds(tmp_path, f"by {young.id}")
+    assert finds(tmp_path, f"of {young.id}")
+    recorded.verified()
+
+
+def test_an_intent_that_waits_for_its_answer_holds_up_nothing(tmp_path):
+    recorded = Recorded(tmp_path)
+    job = recorded.job(age=50)
+    threading.Timer(1.0, lambda: (recorded.gateway.journal.open(), recorded.layout.rotate.unlink())).start()
+    threading.Timer(
+        2.0, lambda: recorded.gateway.write(intent(request={"query": "SELECT 1"}, statement="SELECT 1"))
+    ).start()
+
+    recorded.apply(KEPT)
+
+    assert finds(tmp_path, job.body) == set()
+    recorded.gateway.die()
+
+
+def test_twice_in_a_row_beside_a_gateway_that_has_nothing_to_do(tmp_path):
+    recorded = Recorded(tmp_path)
+    recorded.job(age=50)
+    threading.Timer(1.0, lambda: (recorded.gateway.journal.open(), recorded.layout.rotate.unlink())).start()
+    assert recorded.apply(KEPT).rewritten
+    # The newest segment is empty: the gateway cannot begin another one, and need not.
+    assert recorded.apply(KEPT).rewritten is None
+    recorded.gateway.die()
