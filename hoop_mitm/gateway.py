@@ -23,6 +23,7 @@ from mitmproxy.tools.dump import DumpMaster
 from mitmproxy.tools.main import process_options
 
 from hoop_mitm.addons import install
+from hoop_mitm.addons.dispatch import Dispatch
 from hoop_mitm.addons.loader import Loader
 from hoop_mitm.errors import ConfigError
 
@@ -94,6 +95,8 @@ async def _run(arguments: Sequence[str]) -> int:
         gateway.commands.dump()
         return 0
     install(Path(options.hoop_config).expanduser())  # noqa: ASYNC240 - nothing else runs yet
+    # Here nothing can load a script, so what hooks there are stays what it is.
+    Dispatch(gateway.addons).engage()
     return await _serve(gateway)
 
 

@@ -1,5 +1,8 @@
 """Our own answers, as mitmproxy sends them: each client family gets the shape that it shows to its user."""
 
+import time
+from functools import cache
+
 from mitmproxy import http
 
 from hoop_mitm.bigquery import TOKEN_HOSTS, refusals
@@ -13,16 +16,27 @@ def is_grpc(flow: http.HTTPFlow) -> bool:
 
 def refuse(flow: http.HTTPFlow, message: str) -> http.Response:
     """A refusal with a message for the client's user, in the shape of the door that was knocked at."""
-    if is_grpc(flow):
-        return answer(refusals.grpc(message))
-    if flow.request.host in TOKEN_HOSTS:
-        return answer(refusals.oauth("invalid_grant", message))
-    return answer(refusals.rest(message))
+    return answer(_refusal(message, grpc=is_grpc(flow), token=flow.request.host in TOKEN_HOSTS))
 
 
 def internal_error(flow: http.HTTPFlow) -> http.Response:
-    """What a client gets when we cannot say yes for a reason of our own."""
-    return refuse(flow, UNCHECKED)
+    """What a client gets when we cannot say yes for a reason of our own. Each flow carries it twice, and most give it up
+    again: so its parts are made once."""
+    made = _unchecked(is_grpc(flow), flow.request.host in TOKEN_HOSTS).data
+    now = time.time()
+    fields = http.Headers(made.headers.fields)
+    return http.Response(made.http_version, made.status_code, made.reason, fields, made.content, None, now, now)
+
+
+@cache
+def _unchecked(grpc: bool, token: bool) -> http.Response:  # noqa: FBT001 - what it depends on
+    return answer(_refusal(UNCHECKED, grpc=grpc, token=token))
+
+
+def _refusal(message: str, *, grpc: bool, token: bool) -> refusals.Refusal:
+    if grpc:
+        return refusals.grpc(message)
+    return refusals.oauth("invalid_grant", message) if token else refusals.rest(message)
 
 
 def answer(refusal: refusals.Refusal) -> http.Response:
