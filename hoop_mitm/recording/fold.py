@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -505,6 +506,7 @@ def _fold_until(
     while not hold.take():
         if stop.wait(_PAUSE_FOR_LOCK):
             return
+    _clear_workshop(layout)
     fold = Fold(layout, keep)
     complained = ""
     try:
@@ -531,6 +533,15 @@ def _fold_until(
     finally:
         fold.close()
         hold.release()
+
+
+def _clear_workshop(layout: Layout) -> None:
+    """Remove what a retention that was killed has left: nobody may run it again for long."""
+    hold = Hold(layout.maintenance_lock)
+    with contextlib.suppress(OSError):
+        if layout.workshop.exists() and hold.take():
+            shutil.rmtree(layout.workshop, ignore_errors=True)
+    hold.release()
 
 
 if __name__ == "__main__":

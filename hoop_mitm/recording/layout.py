@@ -2,6 +2,7 @@
 
 recordings/
   hoop.duckdb            the archive
+  hoop.duckdb.fresh/     its successor, while retention makes one
   looks/                 of a shared recording: where its readers leave word (sharing, looks)
   journal/
     lock                 held by the gateway that records here
@@ -120,6 +121,10 @@ class Layout:
     @property
     def maintenance_lock(self) -> Path:
         return self.journal / "maintenance.lock"
+
+    @property
+    def workshop(self) -> Path:
+        return self.directory / "hoop.duckdb.fresh"
 
     @property
     def rotate(self) -> Path:

@@ -11,7 +11,7 @@ from hoop_mitm.recording.fold import fold_once
 from hoop_mitm.recording.journal import reason
 from hoop_mitm.recording.layout import Hold, Layout
 from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon
-from hoop_mitm.recording.retention.places import remove_leftovers, workshop
+from hoop_mitm.recording.retention.places import remove_leftovers
 from hoop_mitm.recording.retention.source import Source
 from hoop_mitm.recording.segment import end_of, make
 
@@ -41,7 +41,7 @@ def maintained(layout: Layout, *, wait: float = PATIENCE) -> Iterator[None]:
         )
     try:
         remove_leftovers(layout)
-        workshop(layout).mkdir(mode=0o700)
+        layout.workshop.mkdir(mode=0o700)
         _settle(layout, wait)
         yield
     finally:

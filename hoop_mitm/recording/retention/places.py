@@ -34,24 +34,19 @@ class OldCopy:
     size: int
 
 
-def workshop(layout: Layout) -> Path:
-    """Where the archive's successor is made, for nobody else to look into."""
-    return layout.directory / "hoop.duckdb.fresh"
-
-
 def fresh(layout: Layout) -> Path:
-    """The archive's successor while it is made."""
-    return workshop(layout) / layout.archive.name
+    """The archive's successor, while it is made where nobody else looks."""
+    return layout.workshop / layout.archive.name
 
 
 def spill(layout: Layout) -> Path:
     """Where DuckDB puts what does not fit into memory meanwhile."""
-    return workshop(layout) / "spill"
+    return layout.workshop / "spill"
 
 
 def remove_leftovers(layout: Layout) -> None:
     """Remove what was being made when it was killed. For whoever has :attr:`Layout.maintenance_lock` alone."""
-    shutil.rmtree(workshop(layout), ignore_errors=True)
+    shutil.rmtree(layout.workshop, ignore_errors=True)
 
 
 def drop_segments(layout: Layout, taken: Sequence[Range], folded_to: int, held: Iterable[int], *, old: bool) -> int:
@@ -110,7 +105,7 @@ def old_copies(layout: Layout) -> tuple[OldCopy, ...]:
         path
         for path in layout.directory.iterdir()
         if path.name.startswith(_COPIES)
-        and path != workshop(layout)
+        and path != layout.workshop
         and not (path.name.startswith(_DUCKDBS) and _is_lively(path))
     ]
     found += layout.journal.glob("*.damaged*")

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from hoop_mitm.archive.verify import verify
+from hoop_mitm.recording.folder import Folder
+from hoop_mitm.recording.layout import Layout
 from tests.recording.retention.recorded import Recorded
 from tests.recording.retention.searching import finds
 
@@ -147,3 +149,20 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_touched(due, tmp
     assert "untouched" in done.stdout
     assert "are free. Nothing was changed" in done.stderr
     assert "bytes in" in done.stderr
+
+
+def test_what_is_left_over_goes_when_a_gateway_starts(due, steps, tmp_path):
+    directory, _ = due
+    place = copied(directory, tmp_path / "copy")
+    with killed_after(place, "Copying records"):
+        assert (place / "hoop.duckdb.fresh").is_dir()
+
+    folder = Folder(Layout(place), 1.0)
+    folder.start()
+    try:
+        deadline = time.monotonic() + 20
+        while (place / "hoop.duckdb.fresh").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        folder.stop()
