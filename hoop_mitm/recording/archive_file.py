@@ -101,7 +101,7 @@ class ArchiveFile:
         self._connection.execute("COMMIT")
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._connection.execute(statement, list(values)).to_arrow_table().to_pylist()
+        found: list[dict[str, Any]] = self._connection.sql(statement, params=list(values)).to_arrow_table().to_pylist()
         return found
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
@@ -143,7 +143,7 @@ class ArchiveFile:
 
     def _schema(self, table: str) -> pa.Schema:
         if table not in self._schemas:
-            empty = self._connection.execute(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - a name of ours
+            empty = self._connection.sql(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - a name of ours
             self._schemas[table] = empty.to_arrow_table().schema
         return self._schemas[table]
 
@@ -176,12 +176,12 @@ def version_of(path: Path, wait: float) -> int:
 
 def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str]:
     try:
-        row = connection.execute(_VERSION).fetchone()
+        rows = connection.execute(_VERSION).fetchall()
     except duckdb.CatalogException:
-        row = None
-    if row is None:
+        rows = []
+    if not rows:
         raise RecordingError(f"{path} is a DuckDB file, but no hoop-mitm archive. Move it away.")
-    return row[0], row[1]
+    return rows[0][0], rows[0][1]
 
 
 def _make(path: Path) -> None:

@@ -17,9 +17,11 @@ from hoop_mitm.recording.remarks import Remark
 #: version → table → what becomes of its rows. Columns go by their names; those that are new are empty.
 _FROM: Mapping[int, Mapping[str, str]] = {1: {"bodies": "SELECT *, ''::BLOB AS salt FROM archive.bodies"}}
 
+#: Those that both have; others are somebody's own, and stay in the old file.
 _TABLES = """
-    SELECT table_name FROM duckdb_tables()
-    WHERE database_name = 'archive' AND schema_name = 'main' AND NOT internal AND table_name <> 'archive'
+    SELECT old.table_name FROM duckdb_tables() AS old
+    JOIN duckdb_tables() AS new USING (schema_name, table_name)
+    WHERE old.database_name = 'archive' AND new.database_name = 'fresh' AND table_name <> 'archive'
 """
 _MACROS = """
     SELECT function_name, macro_definition FROM duckdb_functions()
@@ -113,13 +115,9 @@ def _copy(path: Path, new: Path, version: int, remark: Remark, wait: float) -> N
         connection.execute("BEGIN")
         fill(connection)
         connection.execute(_MADE_AT)
-        rewritten = _FROM[version]
         for (table,) in connection.execute(_TABLES).fetchall():
-            if connection.execute(
-                "SELECT 1 FROM duckdb_tables() WHERE database_name = 'fresh' AND table_name = ?", [table]
-            ).fetchone():
-                rows = rewritten.get(table, f"SELECT * FROM archive.{table}")  # noqa: S608 - a name of ours
-                connection.execute(f"INSERT INTO fresh.{table} BY NAME {rows}")
+            rows = _FROM[version].get(table, f"SELECT * FROM archive.{table}")  # noqa: S608 - a name of ours
+            connection.execute(f"INSERT INTO fresh.{table} BY NAME {rows}")
         for name, definition in connection.execute(_MACROS).fetchall():
             # What its owner pays stays what it was.
             connection.execute(f"CREATE OR REPLACE MACRO {name}() AS {definition}")

@@ -127,7 +127,7 @@ def ask(directory: Path, question: str, *values: object) -> list[tuple[Any, ...]
 def ask_one(directory: Path, question: str, *values: object) -> dict[str, Any]:
     """The only row of an answer."""
     with reading(directory) as connection:
-        rows = connection.execute(question, list(values)).to_arrow_table().to_pylist()
+        rows = connection.sql(question, params=list(values)).to_arrow_table().to_pylist()
     assert len(rows) == 1, rows
     return rows[0]
 

@@ -25,8 +25,8 @@ ZERO = {"first": 0, "last": 0, "signed": 0}
 def sound(directory: Path, keys: RecordingKeys) -> dict[str, dict[str, int]]:
     """Checks every record, part, body and checkpoint; the first, last and last signed record of each chain."""
     with reading(directory) as archive:
-        records = archive.execute("FROM records ORDER BY chain, seq").to_arrow_table().to_pylist()
-        checkpoints = archive.execute("FROM checkpoints ORDER BY chain, number").to_arrow_table().to_pylist()
+        records = archive.sql("FROM records ORDER BY chain, seq").to_arrow_table().to_pylist()
+        checkpoints = archive.sql("FROM checkpoints ORDER BY chain, number").to_arrow_table().to_pylist()
         bodies = archive.execute("SELECT hash, salt, size, data FROM bodies ORDER BY hash, part").fetchall()
     chains: dict[str, dict[str, int]] = {}
     heads: dict[tuple[str, int], bytes] = {}
