@@ -20,7 +20,8 @@ def standing(config: Config) -> str:
             "and Google decides what they may do."
         )
     held = f"the Google credential of {_listed(holding)}"
-    if is_loopback(split_host_port(config.gateway.listen)[0]):
+    places = [place for place in (config.gateway.listen, config.gateway.endpoint) if place]
+    if all(is_loopback(split_host_port(place)[0]) for place in places):
         return (
             f"A recorder, not a boundary, for programs that run as {_user()} on this machine: they can read {held} "
             "as well as this gateway can. It is a boundary with federation, or when it runs as another user or on "

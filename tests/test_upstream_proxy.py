@@ -12,6 +12,7 @@ from typing import Self
 import pytest
 from ruamel.yaml import YAML
 
+from hoop_mitm.config import split_host_port
 from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Raw, bigquery
@@ -82,7 +83,8 @@ def company(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def behind(company: Company, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     proxy = f"http://acme:s3cret-proxy-password@127.0.0.1:{company.port}"
     upstream = {"proxy": proxy, "ca": company.confdir / "mitmproxy-ca-cert.pem"}
-    gateway = RunningGateway(world, tmp_path_factory.mktemp("behind"), gateway={"upstream": upstream})
+    settings = {"upstream": upstream, "endpoint": f"127.0.0.1:{free_port()}"}
+    gateway = RunningGateway(world, tmp_path_factory.mktemp("behind"), gateway=settings)
     # Nothing but the proxy knows the way.
     yaml = YAML()
     document = yaml.load(gateway.config_file)
@@ -101,6 +103,25 @@ def test_queries_and_credentials_go_through_it(behind: RunningGateway, company: 
             )
             assert (answer.status, "rows" in json.loads(answer.body)) == (200, True), answer
     assert {"bigquery.googleapis.com", "oauth2.googleapis.com"} <= company.seen
+
+
+def test_the_endpoint_goes_through_it_too_and_gives_its_password_to_nobody_else(
+    behind: RunningGateway, company: Company, world: World
+) -> None:
+    endpoint, alice = behind.config.gateway.endpoint, world.issuer.token("alice")
+    assert endpoint
+    before = len(world.bigquery.requests())
+    seen = len(company.log.read_text())
+    with Raw(split_host_port(endpoint), behind.config.gateway.certs / "bundle.pem") as raw:
+        body = {"query": "SELECT COUNT(*) AS n FROM shop.orders", "useLegacySql": False}
+        answer = raw.request("POST", "/bigquery/v2/projects/acme/queries", host=endpoint, token=alice, body=body)
+        assert (answer.status, "rows" in json.loads(answer.body)) == (200, True), answer
+        # What is streamed is let go at its headers.
+        path = "/upload/bigquery/v2/projects/acme/jobs?uploadType=resumable&upload_id=nobodys"
+        assert raw.request("PUT", path, host=endpoint, token=alice, body=b"{}").status == 403
+    [request] = world.bigquery.requests()[before:]
+    assert request.who == "hoop-gateway@acme.iam.gserviceaccount.com"
+    assert "CONNECT bigquery.googleapis.com" in company.log.read_text()[seen:]
 
 
 def test_its_password_is_in_no_log_and_no_record(behind: RunningGateway) -> None:
