@@ -115,7 +115,7 @@ _FOUND = """
     asked AS (
         SELECT job_key, min_by(program, started_at) AS program
         FROM flows
-        WHERE door IN ('jobs.insert', 'jobs.query', 'jobs.upload') AND job_key IS NOT NULL AND program IS NOT NULL
+        WHERE {programs} AND door IN ('jobs.insert', 'jobs.query', 'jobs.upload') AND job_key IS NOT NULL AND program IS NOT NULL
         GROUP BY job_key
     ),
     jobs_found AS (
@@ -180,16 +180,12 @@ _FOUND = """
     )
     SELECT
         epoch_us("at") AS microseconds, kind, id, session_id, issuer, subject, email, groups, person, {matched} AS matched
-    FROM {found}
-    WHERE {wanted}
+    -- Where the text stands is told of these few only.
+    FROM (
+        SELECT * FROM everything WHERE {wanted} ORDER BY "at" DESC, kind DESC, id DESC LIMIT $limit
+    )
     ORDER BY "at" DESC, kind DESC, id DESC
-    LIMIT $limit
 """
-
-# Where the text need not stand in what is found, it is looked for in the newest of that only.
-_NEWEST = """(
-        SELECT * FROM everything WHERE {conditions} ORDER BY "at" DESC, kind DESC, id DESC LIMIT $limit
-    )"""
 
 # Where a text can stand; the name is what a hit calls it.
 _PLACES = {
@@ -214,15 +210,20 @@ def candidates(
     With ``query.rows`` those are included in which ``text`` does not stand: it may stand in their rows.
     """
     values: dict[str, object] = {"limit": limit}
-    matched = _matched(query.text, values)
+    places = _standing(query.text, values)
     conditions = [*_filters(query, values), *_of_type(database, query, values), *_after(before, values)]
     if among is not None:
         conditions.append(_are(among, values))
-    wanted = " AND ".join(conditions) or "true"
-    if query.rows or query.text is None:
-        statement = _FOUND.format(matched=matched, found=_NEWEST.format(conditions=wanted), wanted="true")
-    else:
-        statement = _FOUND.format(matched=matched, found="everything", wanted=f"{wanted} AND len(matched) > 0")
+    if places and not query.rows:
+        conditions.append(f"({' OR '.join(places.values())})")
+    # Programs are few, and their names stand in few texts.
+    programs = "true" if places and _stands_in_a_program(database, places["program"], values) else "false"
+    matched = ", ".join(f"CASE WHEN {stands} THEN '{name}' END" for name, stands in places.items())
+    statement = _FOUND.format(
+        matched=f"list_filter(CAST([{matched}] AS VARCHAR[]), lambda name: name IS NOT NULL)",
+        wanted=" AND ".join(conditions) or "true",
+        programs=programs,
+    )
     return tuple(_candidate(row) for row in database.all(statement, _clean(values)))
 
 
@@ -234,10 +235,10 @@ def _clean(values: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _matched(text: str | None, values: dict[str, object]) -> str:
-    """The names of the places where ``text`` stands, as an expression."""
+def _standing(text: str | None, values: dict[str, object]) -> dict[str, str]:
+    """For each place the condition that ``text`` stands there; none where no text is looked for."""
     if text is None:
-        return "CAST([] AS VARCHAR[])"
+        return {}
     words = text.split()
     if words == [text]:
         values["text"] = text
@@ -245,11 +246,14 @@ def _matched(text: str | None, values: dict[str, object]) -> str:
     else:
         values["text"] = (r"[\s\v\p{Z}]+".join(map(re.escape, words))) if words else re.escape(text)
         stands = "regexp_matches({}, $text, 'i')".format
-    cases = (
-        f"CASE WHEN {' OR '.join(stands(place) for place in places)} THEN '{name}' END"
-        for name, places in _PLACES.items()
-    )
-    return f"list_filter([{', '.join(cases)}], lambda name: name IS NOT NULL)"
+    return {name: f"({' OR '.join(map(stands, columns))})" for name, columns in _PLACES.items()}
+
+
+_PROGRAMS = "SELECT 1 FROM (SELECT DISTINCT program FROM flows) WHERE {} LIMIT 1"
+
+
+def _stands_in_a_program(database: Database, condition: str, values: Mapping[str, object]) -> bool:
+    return bool(database.all(_PROGRAMS.format(condition), _clean({"text": values["text"]})))
 
 
 def _filters(query: Query, values: dict[str, object]) -> Iterator[str]:
