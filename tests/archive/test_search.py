@@ -109,6 +109,7 @@ def test_pages_of_a_search_in_rows_are_the_whole(builder, monkeypatch):
         )
     monkeypatch.setattr(search, "_PATIENCE", 0)
     monkeypatch.setattr(search, "_AT_ONCE", 1)
+    monkeypatch.setattr(search, "_MOST_AT_ONCE", 1)
     found, pages, place = [], 0, None
     with open_archive(builder.write()) as archive:
         while pages == 0 or place is not None:
