@@ -27,6 +27,9 @@ from tests.examples import blocks_of
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
 
+# Several clients one after the other, each of which takes seconds to start.
+pytestmark = pytest.mark.timeout(400)
+
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
 _SECONDS = 180
 _FOLDED_SECONDS = 20
