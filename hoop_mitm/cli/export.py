@@ -1,8 +1,10 @@
 """``hoop-mitm export``."""
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import click
 
@@ -15,6 +17,7 @@ _NEXT = {
     "mitm": "`mitmweb -nr {path}` opens it.",
     "html": "Open it in a browser; it needs no network.",
     "ocsf": "Each line is one OCSF event, for a SIEM.",
+    "bundle": "`hoop-mitm verify {path}` checks it alone.",
 }
 
 
@@ -25,6 +28,7 @@ Examples:
   hoop-mitm export nightly --format har -o nightly.har
   hoop-mitm export nightly --format mitm -o nightly.mitm
   hoop-mitm export @last --format ocsf | jq 'select(.action_id == 2)'
+  hoop-mitm export nightly --bundle -o nightly.duckdb
 """
 )
 @session_argument()
@@ -32,8 +36,12 @@ Examples:
     "--format",
     "to",
     type=click.Choice(_FORMATS),
-    required=True,
     help="har: HTTP Archive 1.2, for browsers. mitm: mitmproxy's flow file. html: a page to read. ocsf: for a SIEM.",
+)
+@click.option(
+    "--bundle",
+    is_flag=True,
+    help="In its own format: a recording of this session alone, with its part of the chain, that `verify` checks.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The file; else stdout."
@@ -46,14 +54,16 @@ Examples:
     help="html: how many rows of each result; 0 for all.",
 )
 @db_option
-def export(session: str, db: Path, *, to: str, output: Path | None, max_rows: int) -> None:
-    """Write a session in another program's format.
+def export(session: str, db: Path, *, to: str | None, bundle: bool, output: Path | None, max_rows: int) -> None:
+    """Write a session in another program's format, or as a recording of its own.
 
     SESSION is an id, the start of one, a name, @last (the newest) or @last~1. What is written holds statements and rows: keep it as safe as the recording.
     """
+    if bundle == (to is not None):
+        raise click.UsageError("Give --format, or --bundle.")
     to_terminal = (output is None or str(output) == "-") and sys.stdout.isatty()
-    if to == "mitm" and to_terminal:
-        raise click.UsageError("A flow file is no text for a terminal. Name a file with -o.")
+    if (to == "mitm" or bundle) and to_terminal:
+        raise click.UsageError("That is no text for a terminal. Name a file with -o.")
 
     from hoop_mitm.archive import open_archive
     from hoop_mitm.archive.export import Format
@@ -66,8 +76,21 @@ def export(session: str, db: Path, *, to: str, output: Path | None, max_rows: in
         with open_archive(db) as archive:
             terminal.say_pending(archive.pending)
             found = archive.find(session)
-            for piece in written(archive, found, cast("Format", to), max_rows=max_rows or None):
+            for piece in () if bundle else written(archive, found, cast("Format", to), max_rows=max_rows or None):
                 file.write(piece)
+        if bundle:
+            _bundle(archive.path, found.id, file)
         size = file.tell()
     if not to_terminal and output is not None:
-        terminal.hint(f"{output}: {terminal.size(size)}. {_NEXT[to].format(path=output)}")
+        terminal.hint(f"{output}: {terminal.size(size)}. {_NEXT[to or 'bundle'].format(path=output)}")
+
+
+def _bundle(archive: Path, session: str, file: IO[bytes]) -> None:
+    from hoop_mitm.archive.export import bundle
+
+    # DuckDB writes to a file of its own only.
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "bundle.duckdb"
+        bundle.write(archive, session, path)
+        with path.open("rb") as made:
+            shutil.copyfileobj(made, file)

@@ -22,7 +22,7 @@ def told(recording):
 
 def test_the_command_offers_what_the_library_writes():
     assert tuple(FORMATS) == command._FORMATS
-    assert set(command._NEXT) == set(FORMATS)
+    assert set(command._NEXT) == {*FORMATS, "bundle"}
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -63,7 +63,7 @@ def test_a_session_in_which_nothing_happened_can_be_exported(told, to):
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),
     [
-        (["nightly"], 2, "Missing option '--format'"),
+        (["nightly"], 2, "Give --format, or --bundle"),
         (["nightly", "--format", "pdf"], 2, "'pdf' is not one of"),
         (["unknown", "--format", "har"], 2, "No session in"),
         (["nightly", "--format", "har", "-o", "/nowhere/at/all"], 3, "cannot be written"),

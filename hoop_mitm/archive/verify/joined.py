@@ -134,25 +134,39 @@ def groups(file: File) -> Iterator[Group]:
         yield _group(waiting)
 
 
+def group_of(file: File, session: str) -> Group | None:
+    """One session by itself; ``None`` when it has no exchanges, or some from before the chain.
+
+    Raises:
+        UnreadableError: the file is damaged.
+    """
+    if (session,) in file.rows(_BEFORE_THE_CHAIN):
+        return None
+    return next((_group([row]) for row in file.rows(_SESSIONS) if row[0] == session), None)
+
+
+def join_alone(file: File, group: Group) -> tuple[pa.Table, pa.Table, dict[str, str]]:
+    """The exchanges of ``group``, joined: ``jobs``, ``read_sessions``, and which job each flow is about.
+
+    Raises:
+        UnreadableError: the file is damaged.
+    """
+    keys: dict[str, str] = {}
+    scratch = _scratch()
+    for _, found in _joining(file, group, scratch, Findings()):
+        keys |= found
+    return scratch.table("jobs"), scratch.table("read_sessions"), keys
+
+
 def join_again(file: File, group: Group) -> Joined:
     """Join the exchanges of ``group`` and compare what comes out with the tables."""
     joined = Joined()
-    mine = pa.table({"id": pa.array(group.sessions, pa.string())})
     try:
         scratch = _scratch()
-        scratch.empty()
-        bodies = _Bodies(file)
-        given = {"first": group.first, "last": group.last}
-        for batch in file.batches(_FLOWS, given, rows=_AT_ONCE, mine=mine):
-            stored = list(_rows(batch, joined.findings))
-            joined.flows += len(stored)
-            for some in _portions(stored):
-                bodies.load([row for row, _ in some])
-                joiner = Joiner(bodies)
-                joiner.observe([row for row, _ in some])
-                keys = joiner.join(scratch)
-                _compare_keys(some, keys, joined.findings)
-        comparing = _Comparing(file, scratch, mine, joined.findings)
+        for some, keys in _joining(file, group, scratch, joined.findings):
+            joined.flows += len(some)
+            _compare_keys(some, keys, joined.findings)
+        comparing = _Comparing(file, scratch, _ids(group), joined.findings)
         joined.jobs = comparing.compare("jobs", "key", _JOBS)
         joined.read_sessions = comparing.compare("read_sessions", "name", _READ_SESSIONS)
     except UnreadableError as error:
@@ -231,6 +245,26 @@ class _Bodies:
         parts = self._parts.get(bytes.fromhex(note["hash"]))
         plain_parts = [plain_part(data, size) for size, data in parts or ()]
         return None if not plain_parts or None in plain_parts else b"".join(part for part in plain_parts if part)
+
+
+def _joining(
+    file: File, group: Group, scratch: "_Scratch", findings: Findings
+) -> Iterator[tuple[list[tuple[Row, str | None]], dict[str, str]]]:
+    """Join the exchanges of ``group`` into ``scratch``, some at a time: these, and which job each is about."""
+    scratch.empty()
+    bodies = _Bodies(file)
+    given = {"first": group.first, "last": group.last}
+    for batch in file.batches(_FLOWS, given, rows=_AT_ONCE, mine=_ids(group)):
+        for some in _portions(_rows(batch, findings)):
+            rows = [row for row, _ in some]
+            bodies.load(rows)
+            joiner = Joiner(bodies)
+            joiner.observe(rows)
+            yield some, joiner.join(scratch)
+
+
+def _ids(group: Group) -> pa.Table:
+    return pa.table({"id": pa.array(group.sessions, pa.string())})
 
 
 def _group(rows: Sequence[tuple[str, int, int, int]]) -> Group:

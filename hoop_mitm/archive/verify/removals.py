@@ -104,13 +104,20 @@ def read(
     return found
 
 
-def check_absent(absent: Iterable[Absent], removals: Removals, findings: Findings) -> Mapping[str, Mapping[str, int]]:
-    """Say of what is gone and should not be; how much went on purpose, by chain and part."""
+def check_absent(
+    absent: Iterable[Absent], removals: Removals, findings: Findings, *, bundle: bool
+) -> Mapping[str, Mapping[str, int]]:
+    """Say of what is gone and should not be; how much went on purpose, by chain and part.
+
+    In a bundle whole records may be withheld.
+    """
     taken: dict[str, dict[str, int]] = {}
     for each in absent:
         number = each.number
         for first, last in removals.uncovered(each.chain, each.part, each.first, each.last):
             number -= last - first + 1
+            if bundle and each.part == "record":
+                continue
             what = "" if each.part == "record" else f"The part {each.part} of "
             which = f"record {first}" if first == last else f"the records {first} to {last}"
             verb = "is" if each.part != "record" or first == last else "are"

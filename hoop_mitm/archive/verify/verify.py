@@ -34,6 +34,31 @@ type Progress = Callable[[str], None]
 _MEMORY = "2GB"
 _ARCHIVE = "SELECT version, written_by FROM file.main.archive"
 _JOURNALS = "SELECT id, folded_to, held FROM file.main.journals"
+_OTHER_SESSIONS = """
+    SELECT DISTINCT session_id FROM (
+        SELECT id AS session_id FROM file.main.sessions
+        UNION ALL SELECT session_id FROM file.main.flows
+        UNION ALL SELECT session_id FROM file.main.jobs
+        UNION ALL SELECT session_id FROM file.main.events WHERE chain NOT IN (SELECT chain FROM file.main.removals)
+        UNION ALL SELECT session_id FROM file.main.read_sessions
+    ) WHERE session_id IS DISTINCT FROM ?
+    ORDER BY ALL LIMIT 5
+"""
+#: Records that are shown in a bundle, and are followed by a signature, but not without a gap.
+_UNCONNECTED = """
+    WITH runs AS (
+        SELECT chain, seq, data IS NOT NULL AS shown, seq - row_number() OVER (PARTITION BY chain ORDER BY seq) AS run
+        FROM (SELECT DISTINCT chain, seq, data FROM file.main.records)
+    ), signed AS (
+        SELECT runs.chain, run, max(runs.seq) AS until
+        FROM runs JOIN file.main.checkpoints USING (chain, seq) GROUP BY runs.chain, run
+    )
+    SELECT runs.chain, runs.seq
+    FROM runs LEFT JOIN signed ON signed.chain = runs.chain AND signed.run = runs.run
+    WHERE shown AND runs.seq > coalesce(until, 0)
+        AND runs.seq <= (SELECT max(seq) FROM file.main.checkpoints AS later WHERE later.chain = runs.chain)
+    ORDER BY ALL
+"""
 _VERSION = 2
 #: What the chains of the archive's own work are called, and those of what was imported.
 KEPT = "kept-"
@@ -124,6 +149,7 @@ class _Verification:
         self._limits: list[Limit] = []
         self._checked: dict[str, int] = {}
         self._uncovered: dict[str, int] = {}
+        self._session: str | None = None
         self._journals_alone: list[tuple[str, int]] = []
         self._found_heads: Mapping[str, heads_.Found] = {}
         self._removed: dict[str, Mapping[str, int]] = {}
@@ -138,7 +164,7 @@ class _Verification:
         self._say_limits()
         return Report(
             path=str(self._file.path),
-            bundle=None,
+            bundle=self._session,
             checked=self._checked,
             findings=tuple(self._findings.told),
             found=dict(self._findings.counts),
@@ -155,6 +181,8 @@ class _Verification:
         self._notes += self._structure.notes
         if not self._is_archive():
             return
+        if self._structure.bundle:
+            self._check_bundle()
         planned = spans(self._file, self._findings)
         number = sum(span.numbers for some in planned.values() for span in some)
         compare = self._structure.tables >= NEEDED
@@ -204,6 +232,19 @@ class _Verification:
             words = f"Without the table {table} nothing can be verified."
             self._findings.add("structure.table", words, Place(table=table))
         return not missing
+
+    def _check_bundle(self) -> None:
+        """That a bundle is of the one session that it says."""
+        sessions = self._file.rows("SELECT session_id FROM file.main.bundle")
+        self._session = sessions[0][0] if len(sessions) == 1 else None
+        others = self._file.rows(_OTHER_SESSIONS, [self._session])
+        if self._session is None or others:
+            named = ", ".join(shortened(other) for (other,) in others) or "it does not say which"
+            words = f"A bundle is of one session, and this file holds something of others: {named}."
+            self._findings.add("bundle.sessions", words, Place(table="bundle"))
+        for chain, seq in self._file.rows(_UNCONNECTED):
+            words = "Nothing connects this record to a signature behind it: what lay between is missing."
+            self._findings.add("record.unsigned", words, Place(chain, seq, table="records"))
 
     def _take(self, seen: Seen, settling: Settling | None) -> None:
         chain = self._chains.setdefault(seen.span.chain, _Chain(seen.span.chain))
@@ -344,8 +385,8 @@ class _Verification:
         takings = [taking for chain in self._ordered() for taking in chain.takings]
         removals = removals_.read(self._file, takings, against, self._findings)
         absent = [each for chain in self._chains.values() for each in chain.absent]
-        self._removed = dict(removals_.check_absent(absent, removals, self._findings))
-        if "observations" in self._structure.tables:
+        self._removed = dict(removals_.check_absent(absent, removals, self._findings, bundle=self._structure.bundle))
+        if "observations" in self._structure.tables and not self._structure.bundle:
             removals_.check_observations(self._file, takings, self._findings)
         return removals
 
@@ -361,7 +402,7 @@ class _Verification:
             last = max((planned[name][-1].last for name in mine), default=None)
             if last is None and folded_to:
                 self._journals_alone.append((shortened(journal), folded_to))
-            if last is not None and folded_to != last:
+            if last is not None and folded_to != last and not self._structure.bundle:
                 words = f"The archive says that this journal is folded up to record {folded_to}, but its records end at {last}."
                 self._findings.add("journal.changed", words, Place(shortened(journal), last, table="journals"))
             held |= {name: frozenset(waiting or ()) for name in mine if waiting}
@@ -437,7 +478,7 @@ class _Verification:
             id=chain.id,
             origin=chain.origin,
             records=chain.records,
-            withheld=0,
+            withheld=chain.gone - self._removed.get(chain.id, {}).get("record", 0) if self._structure.bundle else 0,
             removed=dict(self._removed.get(chain.id, {})),
             first=chain.first,
             last=chain.last,
@@ -485,6 +526,18 @@ class _Verification:
                     "imported",
                     f"Chain {chain.id} was imported from another program's file: it is no evidence of this gateway.",
                 )
+        if self._structure.bundle:
+            self._limit(
+                "bundle",
+                "This file holds one session alone. It cannot show that no record of that session was left out; the whole archive "
+                "can. Jobs are told as this session's exchanges alone tell them.",
+            )
+            learnt = self._file.rows("SELECT count(*) FROM file.main.observations")[0][0]
+            if learnt:
+                self._limit(
+                    "observations",
+                    f"What had been learnt from {learnt:,} exchanges whose bodies were taken is signed for the whole archive only.",
+                )
         if self._quick:
             self._limit(
                 "quick",
@@ -498,13 +551,13 @@ class _Verification:
             self._limit("tables", "The tables that are not as they must be were not compared with the records.")
 
     def _say_tails(self, chains: Sequence[_Chain]) -> None:
-        if not self._heads:
+        if not self._heads and not self._structure.bundle:
             self._limit(
                 "tail",
                 "A cut tail would not be seen: the file cannot show that there was more behind its last record. Give --heads "
                 "with the heads that were kept elsewhere.",
             )
-        for chain in chains if self._heads else ():
+        for chain in chains if self._heads and not self._structure.bundle else ():
             newest = self._found_heads.get(chain.id)
             if newest is None or newest.last < chain.last:
                 where = f"behind record {newest.last:,}, the newest head's," if newest else "(no head is of it)"
