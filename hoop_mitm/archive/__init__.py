@@ -5,7 +5,16 @@ the command line, and writes nothing (what a journal still holds is folded in th
 """
 
 from hoop_mitm.archive.archive import Archive
-from hoop_mitm.archive.diff import Change, JobDiff, SchemaDiff, SessionDiff, align, diff
+from hoop_mitm.archive.comparing import (
+    Change,
+    JobDiff,
+    RowChange,
+    RowDiff,
+    SchemaDiff,
+    SessionDiff,
+    align,
+    diff,
+)
 from hoop_mitm.archive.entries import (
     EventEntry,
     Exchange,
@@ -23,7 +32,6 @@ from hoop_mitm.archive.replay import Beat, play
 from hoop_mitm.archive.resolutions import RESOLVED
 from hoop_mitm.archive.results import Result
 from hoop_mitm.archive.search import Hit, Page, RowMatches
-from hoop_mitm.archive.tables import RowChange, RowDiff
 from hoop_mitm.archive.timeline import Moment, timeline
 from hoop_mitm.archive.watching import watch
 

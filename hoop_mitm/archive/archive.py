@@ -15,6 +15,7 @@ from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.errors import NotInArchive
 
 if TYPE_CHECKING:
+    from hoop_mitm.archive.comparing.landing import Landing
     from hoop_mitm.archive.results import Result
 
 _SHORTEST_ID = 8
@@ -149,6 +150,14 @@ class Archive:
         """The jobs of all sessions, as reconciliation compares them with BigQuery's list."""
         self._looking.at()
         return Ledger(self._database)
+
+    @property
+    def landing(self) -> "Landing":
+        """Puts results of this archive where they can be compared."""
+        from hoop_mitm.archive.comparing.landing import Landing
+
+        self._looking.at()
+        return Landing(self._database)
 
     def rows(self, job: JobEntry, limit: int | None = None) -> "Result | None":
         """The rows of ``job`` that the client got, from REST pages or Storage streams.

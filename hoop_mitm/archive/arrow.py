@@ -40,7 +40,7 @@ def fit(columns: Sequence[Field], found: "pa.Table") -> tuple[tuple[Field, ...],
     import pyarrow as pa
 
     known = {column.name: column for column in columns}
-    fitted = tuple(known.get(field.name) or _column(field) for field in found.schema)
+    fitted = tuple(known.get(field.name) or described(field) for field in found.schema)
     arrays = []
     for column, array in zip(fitted, found.columns, strict=True):
         ready = array
@@ -82,7 +82,7 @@ def _single(column: Field) -> "pa.DataType":
     return simple.get(column.type, pa.string())
 
 
-def _column(field: "pa.Field") -> Field:
+def described(field: "pa.Field") -> Field:
     """BigQuery's words for an Arrow column of which no schema is known."""
     import pyarrow as pa
 
@@ -90,7 +90,7 @@ def _column(field: "pa.Field") -> Field:
     if pa.types.is_list(kind):
         kind, mode = kind.value_type, "REPEATED"
     if pa.types.is_struct(kind):
-        return Field(field.name, "RECORD", mode, tuple(_column(inner) for inner in kind))
+        return Field(field.name, "RECORD", mode, tuple(described(inner) for inner in kind))
     for name in (
         "INTEGER",
         "FLOAT",

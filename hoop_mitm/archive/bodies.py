@@ -50,6 +50,14 @@ def read_all(database: Database, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
     return {hash: b"".join(pieces) for hash, pieces in parts.items()}  # noqa: A001
 
 
+def stream(database: Database, hash: bytes) -> Iterator[bytes]:  # noqa: A002
+    """The body that ``hash`` addresses, part by part, each looked up when it is asked for."""
+    places = [place for _, place, _ in database.all(_PLACES, [hash.hex()])]
+    for place in places:
+        for _, data in database.all(_AT_PLACES, [str(place), place, place]):
+            yield decompressed(database, data)
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A body as it lies there: ``frames`` are its parts, compressed; none where they are too many to hold at once."""

@@ -28,11 +28,7 @@ class Page:
     @property
     def selected(self) -> tuple[str, ...]:
         """The columns that were asked for; none where all were."""
-        return (
-            tuple(parse_qs(urlsplit(self.url).query).get("selectedFields", [""])[0].split(","))
-            if "selectedFields=" in self.url
-            else ()
-        )
+        return selected(self.url)
 
     @property
     def token(self) -> str | None:
@@ -56,16 +52,37 @@ class Placed:
 
 def place(pages: Iterable[Page]) -> Iterator[Placed]:
     """Where each page's rows belong. A page whose token was never seen handed out follows the one before it."""
-    begins: dict[str, int] = {}
-    end = 0
+    places = Places()
     for page in pages:
-        query = parse_qs(urlsplit(page.url).query)
+        yield Placed(places.start(page.url, len(page.rows), page.token), page.rows)
+
+
+class Places:
+    """Where in the result pages begin, told of each in the order they were asked for."""
+
+    def __init__(self) -> None:
+        self._begins: dict[str, int] = {}
+        self._end = 0
+
+    def start(self, url: str, rows: int, next_token: str | None) -> int:
+        """The place of the first of the ``rows`` that ``url`` brought, with the token of the page after it."""
+        query = parse_qs(urlsplit(url).query)
         token, start_index = query.get("pageToken", [None])[0], query.get("startIndex", ["0"])[0]
-        start = begins.get(token, end) if token is not None else int(start_index) if start_index.isdecimal() else 0
-        end = start + len(page.rows)
-        if page.token is not None:
-            begins[page.token] = end
-        yield Placed(start, page.rows)
+        if token is not None:
+            start = self._begins.get(token, self._end)
+        else:
+            start = int(start_index) if start_index.isdecimal() else 0
+        self._end = start + rows
+        if next_token is not None:
+            self._begins[next_token] = self._end
+        return start
+
+
+def selected(url: str) -> tuple[str, ...]:
+    """The columns that ``url`` asks for; none where it asks for all."""
+    if "selectedFields=" not in url:
+        return ()
+    return tuple(parse_qs(urlsplit(url).query).get("selectedFields", [""])[0].split(","))
 
 
 def extent(placed: Iterable[Placed]) -> tuple[int, bool]:

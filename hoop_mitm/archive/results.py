@@ -1,7 +1,7 @@
 """The rows that a client got, put together from what it was sent."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,13 +83,19 @@ def of_flow(database: Database, flow: FlowEntry, limit: int | None = None) -> Re
         return None if streamed is None else _from_streams(streamed, (), None)
     found = list(_pages(database, database.all(_PAGES.format(condition="id = ?"), [flow.id])))
     schema = None
-    for (seen,) in database.all(_TABLE_SEEN_BEFORE, [flow.id]) if flow.door == "tabledata.list" else ():
-        selected = {name for page in found for name in page.selected}
-        fields = schema_fields((_json(bodies.read(database, seen)) or {}).get("schema"))
-        schema = tuple(field for field in fields if not selected or field.name in selected) or None
+    if flow.door == "tabledata.list":
+        schema = schema_of_listed(database, flow.id, {name for page in found for name in page.selected})
     # A page is all that was asked for, wherever in the result it lies.
     alone = [pages.Page("", page.answer) for page in found]
     return _from_pages(alone, schema, limit, flow.id)
+
+
+def schema_of_listed(database: Database, flow_id: str, selected: Collection[str]) -> tuple[Field, ...] | None:
+    """The columns that a ``tabledata.list`` brought, ``selected`` ones or all, as its client had seen the table before."""
+    for (seen,) in database.all(_TABLE_SEEN_BEFORE, [flow_id]):
+        fields = schema_fields((_json(bodies.read(database, seen)) or {}).get("schema"))
+        return tuple(field for field in fields if not selected or field.name in selected) or None
+    return None
 
 
 def _from_streams(streamed: streams.Streamed, schema: Sequence[Field], total: int | None) -> Result:

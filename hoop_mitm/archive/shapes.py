@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hoop_mitm.archive.diff import JobDiff, SessionDiff
 from hoop_mitm.archive.entries import (
     EventEntry,
     Exchange,
@@ -19,7 +18,6 @@ from hoop_mitm.archive.entries import (
 from hoop_mitm.archive.following import News
 from hoop_mitm.archive.results import Result
 from hoop_mitm.archive.search import Hit, Page
-from hoop_mitm.archive.tables import RowChange, RowDiff
 from hoop_mitm.archive.timeline import Moment
 from hoop_mitm.archive.values import instant, plain
 from hoop_mitm.bigquery.rows import Field
@@ -235,80 +233,6 @@ def hit(found: Hit) -> Json:
 def news(entry: News) -> Json:
     """As ``hit``, and whether it is over."""
     return {"over": entry.over, **hit(entry.hit)}
-
-
-def diff(found: SessionDiff) -> Json:
-    return {
-        "same": found.same,
-        "a": session(found.before),
-        "b": session(found.after),
-        "jobs": [job_diff(each) for each in found.jobs],
-    }
-
-
-def job_diff(found: JobDiff) -> Json:
-    known = found.after or found.before
-    return {
-        "change": found.change,
-        "differences": list(found.differences),
-        "statement": known.statement if known else None,
-        "a": _compared(found.before),
-        "b": _compared(found.after),
-        "schema": None
-        if found.schema is None
-        else {
-            "added": [column(each) for each in found.schema.added],
-            "removed": [column(each) for each in found.schema.removed],
-            "changed": [{"a": column(old), "b": column(new)} for old, new in found.schema.changed],
-        },
-        "rows": None if found.rows is None else _row_diff(found.rows),
-        "note": found.note,
-    }
-
-
-def _compared(entry: JobEntry | None) -> Json | None:
-    return None if entry is None else {name: value for name, value in job(entry).items() if name in _COMPARED}
-
-
-_COMPARED = frozenset(
-    (
-        "id",
-        "number",
-        "statement",
-        "state",
-        "error",
-        "verdict",
-        "bytes_processed",
-        "bytes_billed",
-        "cache_hit",
-        "row_count",
-        "started_at",
-        "ended_at",
-        "duration_ms",
-    )
-)
-
-
-def _row_diff(found: RowDiff) -> Json:
-    return {
-        "same": found.same,
-        "added": found.added,
-        "removed": found.removed,
-        "changed": found.changed,
-        "key": list(found.key),
-        "ordered": found.ordered,
-        "reordered": found.reordered,
-        "samples": [_row_change(each) for each in found.samples],
-    }
-
-
-def _row_change(found: RowChange) -> Json:
-    return {
-        "change": found.change,
-        "a": plain(found.before),
-        "b": plain(found.after),
-        "cells": list(found.cells),
-    }
 
 
 def _time(at: datetime | None) -> str | None:

@@ -27,7 +27,18 @@ class Ordering:
 @lru_cache(maxsize=_CACHED)
 def normal(statement: str) -> str:
     """``statement`` in one spelling; literals are kept as they are, and so is the case of names in dotted paths."""
-    return " ".join(_words(_trimmed(statement)))
+    return " ".join(key for key, _ in keyed(statement))
+
+
+@lru_cache(maxsize=_CACHED)
+def keyed(statement: str) -> tuple[tuple[str, Token], ...]:
+    """The tokens of ``statement``, each with the one spelling of what it means."""
+    found = _trimmed(statement)
+    return tuple((_key(found, index), token) for index, token in enumerate(found))
+
+
+# Of what may follow ``|> ORDER BY``, these pass on its order.
+_KEEPS_ORDER = frozenset({"limit", "as", "order"})
 
 
 def ordering(statement: str) -> Ordering | None:
@@ -35,33 +46,32 @@ def ordering(statement: str) -> Ordering | None:
     found: list[Token] | None = None
     depth = 0
     before = ""
-    for token in _trimmed(statement):
+    piped = False
+    for token in _unwrapped(_trimmed(statement)):
         depth += _step(token)
         word = token.text.lower() if token.kind in ("word", "mark") else ""
         if depth == 0 and (before, word) == ("order", "by"):
             found = []
-        elif depth == 0 and word == ";":
+        elif (depth == 0 and piped and word not in _KEEPS_ORDER) or (depth == 0 and word == ";"):
             found = None
         elif found is not None:
             found.append(token)
+        piped = (before, word) == ("|", ">")
         before = word
     return None if found is None else Ordering(_columns(found))
 
 
-def _words(of: Sequence[Token]) -> list[str]:
-    words: list[str] = []
-    for index, token in enumerate(of):
-        match token.kind:
-            case "string":
-                words.append(repr(token.text))
-            case "word" | "quoted":
-                # `my-project.b.c` in one pair of backticks means the same as my-project.b.c.
-                parts = re.split(r"([.-])", token.text) if token.kind == "quoted" else [token.text]
-                in_path = len(parts) > 1 or _is_dot(of, index - 1) or _is_dot(of, index + 1)
-                words.extend(part if in_path else part.lower() for part in parts if part)
-            case _:
-                words.append(token.text)
-    return words
+def _key(of: Sequence[Token], index: int) -> str:
+    token = of[index]
+    match token.kind:
+        case "string":
+            return repr(token.text)
+        case "word" | "quoted":
+            # `my-project.b.c` in one pair of backticks means the same as my-project.b.c.
+            parts = re.split(r"([.-])", token.text) if token.kind == "quoted" else [token.text]
+            in_path = len(parts) > 1 or _is_dot(of, index - 1) or _is_dot(of, index + 1)
+            return " ".join(part if in_path else part.lower() for part in parts if part)
+    return token.text
 
 
 def _is_dot(of: Sequence[Token], index: int) -> bool:
@@ -74,6 +84,23 @@ def _trimmed(statement: str) -> list[Token]:
     while found and found[-1].kind == "mark" and found[-1].text == ";":
         found.pop()
     return found
+
+
+def _unwrapped(of: Sequence[Token]) -> Sequence[Token]:
+    """A query without the parentheses around all of it."""
+    while len(of) > 1 and of[0].text == "(" and of[0].kind == "mark" and _closes(of) == len(of) - 1:
+        of = of[1:-1]
+    return of
+
+
+def _closes(of: Sequence[Token]) -> int:
+    """The place of the bracket that closes the first one."""
+    depth = 0
+    for place, token in enumerate(of):
+        depth += _step(token)
+        if depth == 0:
+            return place
+    return -1
 
 
 def _columns(of: Sequence[Token]) -> tuple[str | int, ...] | None:

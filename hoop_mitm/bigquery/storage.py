@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hoop_mitm.bigquery.framing import messages
+from hoop_mitm.bigquery.framing import Splitter, messages
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["decode_request", "decode_response", "messages", "read_rows"]
+__all__ = ["decode_request", "decode_response", "messages", "read_batches", "read_rows"]
 
 
 def decode_request(method: str, body: bytes, encoding: str | None = None) -> list[dict[str, Any]]:
@@ -70,31 +70,48 @@ def read_rows(create_session_response: bytes, read_rows_bodies: Iterable[bytes])
         read_rows_bodies: the answers of the streams, in order; a broken one gives what had arrived.
     """
     import pyarrow as pa
+
+    schema, batches = read_batches(create_session_response, (part for body in read_rows_bodies for part in (body, b"")))
+    return pa.Table.from_batches(list(batches), schema=schema)
+
+
+def read_batches(
+    create_session_response: bytes, read_rows_parts: Iterable[bytes]
+) -> "tuple[pa.Schema, Iterator[pa.RecordBatch]]":
+    """The columns of a read session, and the rows of its answers batch by batch, as they are asked for.
+
+    Args:
+        create_session_response: as for ``read_rows``.
+        read_rows_parts: the bytes of the answers, cut anywhere; an empty part stands between two answers.
+    """
+    import pyarrow as pa
     from google.cloud.bigquery_storage_v1 import types
 
     session = next(
         (types.ReadSession.deserialize(each) for each in messages(create_session_response, partial=True)), None
     )
-    if session is None:
-        return pa.table({})
-    answers = (
-        types.ReadRowsResponse.deserialize(message)
-        for body in read_rows_bodies
-        for message in messages(body, partial=True)
-    )
-    if session.avro_schema.schema:
-        return _avro_table(session.avro_schema.schema, answers)
-    if not session.arrow_schema.serialized_schema:
-        return pa.table({})
+    answers = (types.ReadRowsResponse.deserialize(message) for message in _messages_of(read_rows_parts))
+    if session is not None and session.avro_schema.schema:
+        return _avro_batches(session.avro_schema.schema, answers)
+    if session is None or not session.arrow_schema.serialized_schema:
+        return pa.schema([]), iter(())
     schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
-    batches = [
+    return schema, (
         pa.ipc.read_record_batch(
             pa.py_buffer(_whole(answer, answer.arrow_record_batch.serialized_record_batch)), schema
         )
         for answer in answers
         if answer.arrow_record_batch.serialized_record_batch
-    ]
-    return pa.Table.from_batches(batches, schema=schema)
+    )
+
+
+def _messages_of(parts: Iterable[bytes]) -> Iterator[bytes]:
+    splitter = Splitter()
+    for part in parts:
+        if not part:
+            splitter = Splitter()
+        for _, message in splitter.feed(part):
+            yield message
 
 
 def _whole(answer: Any, payload: bytes) -> bytes:
@@ -107,17 +124,19 @@ def _whole(answer: Any, payload: bytes) -> bytes:
     return pa.decompress(payload, decompressed_size=size, codec="lz4_raw", asbytes=True)  # type: ignore[no-any-return]
 
 
-def _avro_table(schema_text: str, answers: Iterable[Any]) -> "pa.Table":
+def _avro_batches(schema_text: str, answers: Iterable[Any]) -> "tuple[pa.Schema, Iterator[pa.RecordBatch]]":
     import fastavro
     import pyarrow as pa
 
     avro = json.loads(schema_text)
     parsed = fastavro.parse_schema(avro)
-    rows = [
-        row for answer in answers for row in _avro_rows(parsed, _whole(answer, answer.avro_rows.serialized_binary_rows))
-    ]
     schema = pa.schema([pa.field(each["name"], _arrow_type(each["type"])) for each in avro["fields"]])
-    return pa.Table.from_pylist(rows, schema=schema)
+    return schema, (
+        pa.RecordBatch.from_pylist(
+            list(_avro_rows(parsed, _whole(answer, answer.avro_rows.serialized_binary_rows))), schema=schema
+        )
+        for answer in answers
+    )
 
 
 def _avro_rows(schema: Any, data: bytes) -> Iterator[dict[str, Any]]:

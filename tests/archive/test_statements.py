@@ -41,6 +41,7 @@ def test_what_means_something_else_stays_different(one, other):
         ("SELECT a FROM t ORDER BY `a b` OFFSET 3;", ("a b",)),
         ("SELECT a FROM t ORDER BY LOWER(a), b", None),
         ("FROM t |> ORDER BY a |> LIMIT 3", ("a",)),
+        ("((SELECT a FROM t ORDER BY a))", ("a",)),
         ("SELECT 1; SELECT a FROM t ORDER BY a;;", ("a",)),
     ],
 )
@@ -60,6 +61,8 @@ def test_the_order_of_a_result_is_its_top_level_order_by(statement, expected):
         "SELECT ARRAY(SELECT a FROM t ORDER BY a)",
         "SELECT * FROM (SELECT a FROM t ORDER BY a)",
         "SELECT a FROM t ORDER BY a; SELECT b FROM t",
+        "(SELECT a FROM t ORDER BY a) UNION ALL (SELECT 1)",
+        "FROM t |> ORDER BY a |> AGGREGATE COUNT(*)",
         "SELECT 'ORDER BY a'",
         "SELECT a -- ORDER BY a",
     ],

@@ -4,24 +4,18 @@ The page loads nothing and runs nothing: no scripts, no links outwards, its one 
 security policy that forbids everything else. Times are in UTC, so that two readers see the same.
 """
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from importlib import resources
 
 from hoop_mitm import __version__
 from hoop_mitm.archive import summary, words
 from hoop_mitm.archive.archive import Archive
 from hoop_mitm.archive.entries import FlowEntry, JobEntry, SessionDetail, SessionEntry
+from hoop_mitm.archive.export import sheet
 from hoop_mitm.archive.export.markup import Content, Markup, inside, tag
 from hoop_mitm.archive.results import Result
-from hoop_mitm.archive.values import plain
 from hoop_mitm.bigquery.unreadable import Unreadable
 
-_LONGEST_CELL = 2000
-_LONGEST_HIGHLIGHTED = 100_000
 _OPEN_ROWS = 20
 _NUMBERS = {"INTEGER", "INT64", "FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"}
 _STATUS = {
@@ -38,8 +32,7 @@ def write(archive: Archive, detail: SessionDetail, max_rows: int | None) -> Iter
 
 
 def _parts(archive: Archive, detail: SessionDetail, max_rows: int | None) -> Iterator[str]:
-    style = (resources.files(__package__) / "page.css").read_text()
-    yield f'<!doctype html>\n<html lang="en">\n{_head(detail.session, style).html}\n<body>\n'
+    yield sheet.top(f"{detail.session.name}: a recorded session")
     yield inside(_title(detail.session, detail.programs))
     yield inside(_tables(detail))
     yield inside(_attention(detail))
@@ -54,22 +47,7 @@ def _parts(archive: Archive, detail: SessionDetail, max_rows: int | None) -> Ite
         yield inside(_read(flow, _rows_of_flow(archive, flow, max_rows))) + "\n"
     yield inside(_exchanges(detail.flows))
     yield inside(_events(detail))
-    yield inside(_foot(archive, detail)) + "\n</body>\n</html>\n"
-
-
-def _head(session: SessionEntry, style: str) -> Markup:
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"{session.name}: a recorded session"),
-        # The style sheet is ours, and a style element is not escaped.
-        Markup(f"<style>{style}</style>"),
-    )
+    yield inside(_foot(archive, detail)) + sheet.BOTTOM
 
 
 def _title(session: SessionEntry, programs: Sequence[str]) -> Markup:
@@ -84,7 +62,7 @@ def _title(session: SessionEntry, programs: Sequence[str]) -> Markup:
         ("Program", ", ".join(programs)),
         (
             "When",
-            f"{_moment(session.started_at)} to {_moment(session.ended_at or session.last_seen_at)} UTC ({words.took(session.duration)})",
+            f"{sheet.moment(session.started_at)} to {sheet.moment(session.ended_at or session.last_seen_at)} UTC ({words.took(session.duration)})",
         ),
         (
             "What",
@@ -97,11 +75,7 @@ def _title(session: SessionEntry, programs: Sequence[str]) -> Markup:
         ("Status", _STATUS[session.status]),
         ("Session", tag("code", session.id)),
     ]
-    return tag("header", tag("h1", session.name), _facts(facts))
-
-
-def _facts(facts: Sequence[tuple[str, Content]]) -> Markup:
-    return tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in facts if value])
+    return tag("header", tag("h1", session.name), sheet.facts(facts))
 
 
 def _tables(detail: SessionDetail) -> Content:
@@ -152,8 +126,8 @@ def _job(job: JobEntry, result: Content) -> Markup:
         "section",
         tag("h3", head, " ", tag("span", _figures(job), class_="quiet")),
         tag("p", problem, class_="said") if problem else None,
-        _sql(job.statement) if job.statement is not None else None,
-        [tag("p", "What BigQuery was given instead:"), _sql(job.executed_statement or "")] if changed else None,
+        sheet.sql(job.statement) if job.statement is not None else None,
+        [tag("p", "What BigQuery was given instead:"), sheet.sql(job.executed_statement or "")] if changed else None,
         result,
         tag("details", tag("summary", "About this job"), _about(job)),
         id=f"job-{job.number}",
@@ -163,11 +137,11 @@ def _job(job: JobEntry, result: Content) -> Markup:
 
 def _about(job: JobEntry) -> Markup:
     target = summary.destination(job)
-    until = f" to {_moment(job.ended_at)}" if job.ended_at else ""
-    return _facts(
+    until = f" to {sheet.moment(job.ended_at)}" if job.ended_at else ""
+    return sheet.facts(
         [
             ("Job", tag("code", job.id) if job.id else "BigQuery gave it no id"),
-            ("When", f"{_moment(job.started_at)}{until} UTC"),
+            ("When", f"{sheet.moment(job.started_at)}{until} UTC"),
             ("Where", " · ".join(part for part in (job.project, job.location) if part)),
             ("Read", ", ".join(str(table) for table in job.referenced_tables)),
             ("Wrote to", str(target) if target else None),
@@ -188,7 +162,7 @@ def _outcome(job: JobEntry) -> Markup:
 
 
 def _figures(job: JobEntry) -> str:
-    parts = [_moment(job.started_at)]
+    parts = [sheet.moment(job.started_at)]
     if job.row_count is not None:
         parts.append(words.count(job.row_count, "row"))
     if job.bytes_processed is not None:
@@ -200,26 +174,6 @@ def _figures(job: JobEntry) -> str:
     if job.duration is not None and job.verdict.decision != "deny":
         parts.append(words.took(job.duration))
     return " · ".join(parts)
-
-
-def _sql(statement: str) -> Markup:
-    return tag("pre", tag("code", list(_highlighted(statement))), class_="sql")
-
-
-def _highlighted(statement: str) -> Iterator[Content]:
-    """A statement with its words, texts and comments told apart, of any length that takes no noticeable time."""
-    if len(statement) > _LONGEST_HIGHLIGHTED:
-        yield statement
-        return
-    from pygments.lexers.sql import SqlLexer
-    from pygments.token import Comment, Keyword, Number, String
-
-    classes = ((Keyword, "k"), (String, "s"), (Comment, "c"), (Number, "n"))
-    lexer = SqlLexer(stripnl=False, ensurenl=False)
-    # The lexer leaves out a mark at the start, and makes newlines of returns: so it gets what is shown.
-    for kind, text in lexer.get_tokens(words.visible(statement)):
-        name = next((name for known, name in classes if known in kind.split()), None)
-        yield tag("span", text, class_=name) if name else text
 
 
 def _rows_of_job(archive: Archive, job: JobEntry, max_rows: int | None) -> Content:
@@ -249,7 +203,7 @@ def _read(flow: FlowEntry, result: Content) -> Markup:
         " of ",
         tag("code", tables),
         " ",
-        tag("span", _moment(flow.started_at), class_="quiet"),
+        tag("span", sheet.moment(flow.started_at), class_="quiet"),
     ]
     return tag("section", tag("h3", head), result, class_="job")
 
@@ -268,21 +222,11 @@ def _result(result: Result, total: int | None) -> Content:
         for column, number in zip(result.columns, right, strict=True)
     ]
     rows = [
-        tag("tr", [_cell(value, number=number) for value, number in zip(row.values(), right, strict=True)])
+        tag("tr", [sheet.cell(value, number=number) for value, number in zip(row.values(), right, strict=True)])
         for row in result.rows()
     ]
     table = tag("div", tag("table", tag("thead", tag("tr", names)), tag("tbody", rows)), class_="wide")
     return tag("details", tag("summary", title), table, open=shown <= _OPEN_ROWS)
-
-
-def _cell(value: object, *, number: bool) -> Markup:
-    if value is None:
-        return tag("td", tag("i", "NULL", class_="quiet"))
-    shown = plain(value)
-    text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
-    rest = len(text) - _LONGEST_CELL
-    more = tag("i", f" … {words.count(rest, 'more character')}", class_="quiet") if rest > 0 else None
-    return tag("td", text[:_LONGEST_CELL], more, class_="right" if number else None)
 
 
 def _exchanges(flows: Sequence[FlowEntry]) -> Content:
@@ -339,7 +283,7 @@ def _events(detail: SessionDetail) -> Content:
 def _foot(archive: Archive, detail: SessionDetail) -> Markup:
     levels = sorted({flow.level for flow in detail.flows} - {"full"})
     notes = [
-        f"Made by hoop-mitm {__version__} from {archive.path.name} at {_moment(datetime.now(UTC))} UTC. All times are in UTC.",
+        f"Made by hoop-mitm {__version__} from {archive.path.name} at {sheet.moment(datetime.now(UTC))} UTC. All times are in UTC.",
         "This is a copy for reading: the evidence is the recording. The page loads nothing and runs nothing.",
         "It is as confidential as the data in it.",
         f"Not everything was kept: some exchanges were recorded at the level {', '.join(levels)}." if levels else None,
@@ -350,10 +294,6 @@ def _foot(archive: Archive, detail: SessionDetail) -> Markup:
 
 def _name(flow: FlowEntry) -> str:
     return flow.door or f"{flow.method} {flow.url}"
-
-
-def _moment(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _clock(at: datetime) -> str:

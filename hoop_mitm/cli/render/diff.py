@@ -1,13 +1,13 @@
-"""What changed from one session to another."""
+"""What changed from one session to another: the summary first, then job by job."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from hoop_mitm.archive import Change, JobDiff, JobEntry, RowChange, RowDiff, SchemaDiff, SessionDiff, SessionEntry
-from hoop_mitm.bigquery.rows import Field
+from hoop_mitm.archive.comparing import Piece, wording
 from hoop_mitm.cli import terminal
 from hoop_mitm.cli.render import job as job_render
 
@@ -17,18 +17,31 @@ _MARKS: dict[Change, tuple[str, str]] = {
     "removed": ("-", "bold red"),
     "changed": ("~", "bold yellow"),
 }
+_OUTCOMES = {"same": "bold green", "different": "bold yellow", "unknown": "bold magenta"}
 _STATEMENT_LINES = 10
+# What is the same is told in a line, but not by the thousand.
+_SAME_LINES = 20
 
 
 def whole(found: SessionDiff) -> Iterator[RenderableType]:
     yield _sessions(found.before, found.after)
     yield Text("")
+    yield Text(wording.verdict(found), style=_OUTCOMES[found.outcome])
+    for line in wording.totals(found):
+        yield Text(f"  {line}")
+    yield Text("")
+    same = 0
     for job in found.jobs:
+        if job.change == "same" and not job.unknown:
+            same += 1
+            if same > _SAME_LINES:
+                continue
         yield _line(job)
-        if job.change != "same":
+        if job.change != "same" or job.unknown or job.remarks:
             yield terminal.indented(_details(job))
             yield Text("")
-    yield _verdict(found)
+    if same > _SAME_LINES:
+        yield Text(f"… and {terminal.count(same - _SAME_LINES, 'job')} more that are the same", style="dim")
 
 
 def _sessions(before: SessionEntry, after: SessionEntry) -> Table:
@@ -48,83 +61,103 @@ def _line(job: JobDiff) -> Text:
     mark, style = _MARKS[job.change]
     one = job.after or job.before
     assert one is not None
-    numbers = " → ".join(f"#{each.number}" for each in (job.before, job.after) if each is not None)
-    line = Text.assemble((f"{mark} ", style), (numbers, "dim" if job.change == "same" else "bold"), "  ")
+    line = Text.assemble((f"{mark} ", style), (wording.numbers(job), "dim" if job.change == "same" else "bold"), "  ")
     if job.change == "same":
-        return line + Text(terminal.one_line(one.statement or one.job_type), style="dim")
-    what = {"added": "only in B", "removed": "only in A"}.get(job.change) or ", ".join(_words(job))
-    return line + Text(what, style=style)
-
-
-def _words(job: JobDiff) -> Iterator[str]:
-    for difference in job.differences:
-        match difference:
-            case "rows" if job.rows is not None:
-                yield _row_words(job.rows)
-            case "row_count" if job.before and job.after:
-                yield f"{job.before.row_count:,} → {job.after.row_count:,} rows"
-            case "place":
-                yield "asked at another place"
-            case _:
-                yield f"another {difference}"
-
-
-def _row_words(rows: RowDiff) -> str:
-    counted = [(rows.added, "added"), (rows.removed, "removed"), (rows.changed, "changed")]
-    parts = [f"{terminal.count(number, 'row')} {word}" for number, word in counted if number]
-    return ", ".join(parts) or "the same rows in another order"
+        return line + Text(terminal.one_line(one.statement or wording.subject(one)), style="dim")
+    what = {"added": "only in B", "removed": "only in A"}.get(job.change) or ", ".join(wording.job_words(job))
+    return line + Text(terminal.safe(what), style=style)
 
 
 def _details(job: JobDiff) -> RenderableType:
     one = job.after or job.before
     assert one is not None
     parts: list[RenderableType] = []
-    if job.before and job.after and "statement" in job.differences:
-        for letter, each in (("A", job.before), ("B", job.after)):
-            parts += [Text(letter, style="bold"), job_render.subject(each, _STATEMENT_LINES)]
+    if job.change == "same":
+        pass
+    elif job.statement:
+        parts.append(_pieces(job.statement))
+    elif one.statement is None:
+        parts.append(Text(terminal.safe(wording.subject(one))))
     else:
         parts.append(job_render.subject(one, _STATEMENT_LINES))
     if job.before and job.after:
         parts += _pair(job, job.before, job.after)
     else:
         parts.append(Text.assemble(job_render.outcome(one), "  ", job_render.numbers(one)))
-    if job.note:
-        parts.append(Text(job.note, style="yellow"))
+    parts += (Text(terminal.safe(remark), style="dim") for remark in job.remarks)
+    parts += (Text(terminal.safe(reason), style="magenta") for reason in job.unknown)
     return Group(*parts)
 
 
+def _pieces(pieces: Sequence[Piece]) -> Text:
+    """A statement with what went and what came marked; by signs too, where there is no colour."""
+    text = Text()
+    for piece in pieces:
+        shown = terminal.safe(piece.text)
+        match piece.kind:
+            case "same":
+                text.append(shown)
+            case "removed":
+                text.append(f"[-{shown}-]", style="red strike")
+            case "added":
+                text.append(f"{{+{shown}+}}", style="green")
+    lines = text.split("\n")
+    kept = [n for n, line in enumerate(lines) if line.spans]
+    if len(lines) <= _STATEMENT_LINES:
+        return text
+    near = {n + by for n in kept for by in (-1, 0, 1)}
+    shown_lines: list[Text] = []
+    for number, line in enumerate(lines):
+        if number in near:
+            shown_lines.append(line)
+        elif number - 1 in near or number == 0:
+            shown_lines.append(Text("…", style="dim"))
+    return Text("\n").join(shown_lines)
+
+
 def _pair(job: JobDiff, before: JobEntry, after: JobEntry) -> Iterator[RenderableType]:
-    for difference in ("verdict", "state", "error"):
+    for difference in ("verdict", "state", "error", "destination"):
         if difference in job.differences:
             yield Text.assemble(
-                f"{difference}: ", (_said(before, difference), "red"), " → ", (_said(after, difference), "green")
+                f"{difference}: ",
+                (terminal.safe(wording.said(before, difference)), "red"),
+                " → ",
+                (terminal.safe(wording.said(after, difference)), "green"),
             )
+    if job.executed:
+        yield Text("executed:", style="bold")
+        yield _pieces(job.executed)
+    if job.parameters is not None:
+        old, new = job.parameters
+        yield Text.assemble("parameters: ", (terminal.safe(old), "red"), " → ", (terminal.safe(new), "green"))
+    for sign, style, tables in (("-", "red", job.tables[0]), ("+", "green", job.tables[1])):
+        for table in tables:
+            yield Text(f"{sign} table {terminal.safe(table)}", style=style)
     if job.schema is not None and job.schema.differ:
         yield from _schema(job.schema)
-    if job.rows is not None and job.rows.samples:
-        yield _samples(job.rows)
-    yield Text(_figures(before, after), style="dim")
-
-
-def _said(job: JobEntry, what: str) -> str:
-    if what == "verdict":
-        return f"{job.verdict.decision} ({terminal.safe(job.verdict.rule)})"
-    return terminal.safe((job.state if what == "state" else job.error) or "none")
+    if job.rows is not None and job.rows.differ:
+        yield from _rows(job.rows)
+    if job.change != "same":
+        yield Text(wording.figures(job), style="dim")
 
 
 def _schema(schema: SchemaDiff) -> Iterator[Text]:
-    for column in schema.added:
-        yield Text(f"+ column {_column(column)}", style="green")
-    for column in schema.removed:
-        yield Text(f"- column {_column(column)}", style="red")
-    for old, new in schema.changed:
-        yield Text(f"~ column {_column(old)} → {_column(new)}", style="yellow")
+    for change in schema.columns:
+        if change.before is None and change.after is not None:
+            yield Text(f"+ column {terminal.safe(wording.column(change.after, change.name))}", style="green")
+        elif change.before is not None and change.after is None:
+            yield Text(f"- column {terminal.safe(wording.column(change.before, change.name))}", style="red")
+        elif change.before is not None and change.after is not None:
+            old, new = wording.column(change.before, change.name), wording.column(change.after)
+            yield Text(f"~ column {terminal.safe(old)} → {terminal.safe(new)}", style="yellow")
+    if schema.reordered:
+        yield Text("~ columns in another order", style="yellow")
 
 
-def _column(column: Field) -> str:
-    mode = "" if column.mode == "NULLABLE" else f" {column.mode}"
-    inner = f"<{', '.join(_column(field) for field in column.fields)}>" if column.fields else ""
-    return f"{terminal.safe(column.name)} {column.type}{inner}{mode}"
+def _rows(rows: RowDiff) -> Iterator[RenderableType]:
+    yield Text(terminal.safe(" ".join(filter(None, (wording.pairing(rows), wording.by_column(rows))))), style="dim")
+    if rows.samples:
+        yield _samples(rows)
 
 
 def _samples(rows: RowDiff) -> RenderableType:
@@ -146,28 +179,15 @@ def _samples(rows: RowDiff) -> RenderableType:
 
 def _cell(change: RowChange, name: str, style: str) -> Text:
     if change.before is not None and change.after is not None:
-        if name not in change.cells:
+        marked = [cell for cell in change.cells if cell == name or cell.startswith((f"{name}.", f"{name}["))]
+        if not marked:
             return terminal.cell(change.after[name])
         old, new = terminal.cell(change.before[name]), terminal.cell(change.after[name])
         old.stylize("red")
         new.stylize("green")
-        return Text.assemble(old, " → ", new)
+        inside = [cell.removeprefix(name).lstrip(".") for cell in marked if cell != name]
+        where = Text(terminal.safe(f" ({', '.join(inside)})"), style="yellow") if inside else Text("")
+        return Text.assemble(old, " → ", new, where)
     only = terminal.cell((change.after or change.before or {})[name])
     only.stylize(style)
     return only
-
-
-def _figures(before: JobEntry, after: JobEntry) -> str:
-    read = _change(terminal.size(before.bytes_processed), terminal.size(after.bytes_processed))
-    return f"{read} read, in {_change(terminal.took(before.duration), terminal.took(after.duration))}"
-
-
-def _change(old: str, new: str) -> str:
-    return old if old == new else f"{old} → {new}"
-
-
-def _verdict(found: SessionDiff) -> Text:
-    if found.same:
-        return Text(f"Same: {terminal.count(len(found.jobs), 'job')}, no difference.", style="bold green")
-    kinds: tuple[Change, ...] = ("changed", "added", "removed", "same")
-    return Text(", ".join(f"{found.count(kind)} {kind}" for kind in kinds if found.count(kind)), style="bold")

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from hoop_mitm.archive import align, diff, open_archive, shapes
+from hoop_mitm.archive import align, diff, open_archive
+from hoop_mitm.archive.comparing import shape
 from hoop_mitm.bigquery.fingerprints import fingerprint
 from tests.archive.building import NOON, columns, seconds
 
@@ -85,7 +86,7 @@ def test_a_statement_that_moved_is_said_to_have(two):
         for letter in order:
             two.ask(side, f"SELECT {letter}")
     assert sorted((change, differences) for change, _, _, differences in two.said()) == [
-        ("changed", ("place",)),
+        ("changed", ("moved",)),
         ("same", ()),
     ]
 
@@ -99,7 +100,7 @@ def test_edited_literals_are_a_changed_statement_and_exact_ones_are_paired_first
     assert two.said() == [
         ("removed", 1, None, ()),
         ("same", 2, 1, ()),
-        ("changed", 3, 2, ("statement",)),
+        ("changed", 3, 2, ("literals",)),
     ]
 
 
@@ -130,16 +131,16 @@ def test_a_changed_schema_is_named_column_by_column(two):
     two.ask(1, "SELECT * FROM t", [(1, "2", "y")], columns(id="INTEGER", v="INTEGER", new="STRING"))
     [job] = two.compare().jobs
     assert job.differences == ("schema",)
-    assert [column.name for column in job.schema.added] == ["new"]
-    assert [column.name for column in job.schema.removed] == ["old"]
-    assert [(old.type, new.type) for old, new in job.schema.changed] == [("STRING", "INTEGER")]
+    assert [change.name for change in job.schema.added] == ["new"]
+    assert [change.name for change in job.schema.removed] == ["old"]
+    assert [(change.before.type, change.after.type) for change in job.schema.changed] == [("STRING", "INTEGER")]
 
 
 @pytest.mark.parametrize(
     ("before", "after", "differences"),
     [
         ({}, {"error": "Quota exceeded", "state": "DONE"}, ("error",)),
-        ({}, {"decision": "deny", "rule": "no", "state": "DENIED", "error": None}, ("verdict", "state")),
+        ({}, {"decision": "deny", "rule": "no", "state": "DENIED", "error": None}, ("verdict",)),
         (
             {"error": "Job acme:EU.job_a failed", "id": "job_a"},
             {"error": "Job acme:EU.job_b failed", "id": "job_b"},
@@ -159,12 +160,12 @@ def test_where_rows_were_not_recorded_their_number_is_compared(two):
     assert two.said() == [("changed", 1, 1, ("row_count",))]
 
 
-def test_rows_that_only_one_session_has_are_noted_and_no_difference(two):
+def test_rows_that_only_one_client_read_are_neither_the_same_nor_different(two):
     two.ask(0, "SELECT id, v FROM t")
     two.builder.job(two.ids[1], "SELECT id, v FROM t", at=NOON + seconds(3700), row_count=3)
-    [job] = two.compare().jobs
-    assert job.change == "same"
-    assert "second session has no recorded rows" in job.note
+    found = two.compare()
+    assert (found.outcome, found.same, found.jobs[0].change) == ("unknown", False, "same")
+    assert found.jobs[0].unknown == ("The client of B read no rows, so rows were not compared.",)
 
 
 def test_a_dry_run_is_not_the_run(two):
@@ -193,12 +194,13 @@ def test_aligning_thousands_of_equal_statements_is_quick(two):
 def test_the_json_says_same_and_each_change(two):
     two.both("SELECT id, v FROM t", RESULT, RESULT[:2])
     two.ask(1, "SELECT new", [])
-    shape = shapes.diff(two.compare())
-    assert json.loads(json.dumps(shape)) == shape
-    assert shape["same"] is False
-    assert [job["change"] for job in shape["jobs"]] == ["changed", "added"]
-    assert shape["jobs"][0]["rows"]["removed"] == 1
-    assert shape["jobs"][0]["rows"]["samples"] == [
+    found = shape.of_sessions(two.compare())
+    assert json.loads(json.dumps(found)) == found
+    assert (found["outcome"], found["same"]) == ("different", False)
+    assert [job["change"] for job in found["jobs"]] == ["changed", "added"]
+    assert found["summary"]["differences"] == {"rows": 1}
+    assert found["jobs"][0]["rows"]["removed"] == 1
+    assert found["jobs"][0]["rows"]["samples"] == [
         {"change": "removed", "a": {"id": 3, "v": "c"}, "b": None, "cells": []}
     ]
-    assert shape["jobs"][1]["a"] is None
+    assert found["jobs"][1]["a"] is None

@@ -1,0 +1,160 @@
+"""Where two results lie while they are compared: a DuckDB of its own, in memory, with a bound.
+
+What does not fit spills into a directory that only its owner may enter, and that is gone afterwards, also when
+somebody interrupts.
+"""
+
+import os
+import tempfile
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+#: DuckDB's own memory. What is decoded and not handed over yet comes on top.
+MEMORY = "400MB"
+#: The part of a row that says where in its result it stood.
+PLACE = "p"
+
+# Rows of a result beyond which they go into a table; fewer stay in Arrow.
+_SMALL = 20_000
+
+
+class Workspace:
+    """Use it as a context manager. Nothing in it can reach a file or the network by itself."""
+
+    def __init__(self) -> None:
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._umask = 0
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> Self:
+        import duckdb
+
+        self._directory = tempfile.TemporaryDirectory(prefix="hoop-mitm-diff-")
+        # DuckDB makes its files with the rights that are usual.
+        self._umask = os.umask(0o077)
+        self._connection = duckdb.connect(
+            ":memory:",
+            config={
+                "enable_external_access": "false",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "memory_limit": MEMORY,
+                "temp_directory": self._directory.name,
+                "preserve_insertion_order": "false",
+            },
+        )
+        self._connection.execute("SET TimeZone = 'UTC'")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        os.umask(self._umask)
+        if self._directory is not None:
+            self._directory.cleanup()
+
+    def run(self, query: str, values: list[Any] | None = None) -> "duckdb.DuckDBPyConnection":
+        """Run ``query``; what it gives is read from what is returned, before the next one."""
+        import duckdb
+
+        assert self._connection is not None, "the workspace is not open"
+        try:
+            return self._connection.execute(query, values)
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
+
+    def row(self, query: str) -> tuple[Any, ...]:
+        """The one row that ``query`` gives."""
+        row = self.run(query).fetchone()
+        assert row is not None
+        return row
+
+    def number(self, query: str) -> int:
+        return int(self.row(query)[0])
+
+    def table(self, query: str) -> "pa.Table":
+        return self.run(query).to_arrow_table()
+
+    def show(self, name: str, table: "pa.Table") -> None:
+        """Let queries read an Arrow table under ``name``."""
+        assert self._connection is not None, "the workspace is not open"
+        self._connection.register(name, table)
+
+    def forget(self, *names: str) -> None:
+        """Drop tables and views with these names, where they are."""
+        assert self._connection is not None, "the workspace is not open"
+        for name in names:
+            found = self.run("SELECT table_type FROM information_schema.tables WHERE table_name = ?", [name]).fetchall()
+            for (kind,) in found:
+                self.run(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} IF EXISTS {name}")
+
+    def sweep(self) -> None:
+        """Drop everything in it."""
+        found = self.run("SELECT table_name, table_type FROM information_schema.tables").fetchall()
+        for kind in ("VIEW", "TABLE"):
+            for name, type_ in found:
+                if (type_ == "VIEW") == (kind == "VIEW"):
+                    self.run(f'DROP {kind} IF EXISTS "{name}"')
+
+
+class Shelf:
+    """Rows that are laid down batch by batch, under a name; few stay in Arrow, many go into a table."""
+
+    def __init__(self, workspace: Workspace, name: str, kinds: "list[pa.DataType]") -> None:
+        import pyarrow as pa
+
+        self.name = name
+        self.rows = 0
+        self._workspace = workspace
+        self._schema = pa.schema(
+            [pa.field(f"c{index}", kind) for index, kind in enumerate(kinds)] + [pa.field(PLACE, pa.int64())]
+        )
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+        self._is_table = False
+
+    @property
+    def small(self) -> "pa.Table | None":
+        """All of it, where it is little; sorted by place."""
+        import pyarrow as pa
+
+        if self._is_table:
+            return None
+        return pa.concat_tables([self._schema.empty_table(), *self._waiting]).sort_by(PLACE)
+
+    def lay(self, arrays: "list[pa.Array]", start: int) -> None:
+        """Rows as columns, the first of which stood at ``start``."""
+        import pyarrow as pa
+
+        count = len(arrays[0]) if arrays else 0
+        places = pa.array(range(start, start + count), pa.int64())
+        self._waiting.append(pa.Table.from_arrays([*arrays, places], schema=self._schema))
+        self._waiting_rows += count
+        self.rows += count
+        if self._waiting_rows > _SMALL:
+            self._put()
+
+    def close(self) -> None:
+        """After the last rows: makes them readable under the shelf's name."""
+        if self._is_table:
+            self._put()
+        else:
+            self._workspace.show(self.name, self.small)
+
+    def _put(self) -> None:
+        import pyarrow as pa
+
+        self._workspace.show("waiting", pa.concat_tables([self._schema.empty_table(), *self._waiting]))
+        if self._is_table:
+            self._workspace.run(f"INSERT INTO {self.name} FROM waiting")
+        else:
+            self._workspace.run(f"CREATE TABLE {self.name} AS FROM waiting")
+            self._is_table = True
+        self._workspace.forget("waiting")
+        self._waiting, self._waiting_rows = [], 0
