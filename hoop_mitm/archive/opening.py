@@ -25,8 +25,8 @@ def open_archive(path: Path, *, wait: float = 10, fold: bool = True) -> Archive:
     pending = fold_beside(path) if fold else None
     if not path.exists():
         raise ArchiveError(
-            f"There is no recording at {path}. Record a session first (`hoop-mitm sandbox` starts a local world to try), "
-            "or name another file with --db."
+            f"There is no recording at {path}. Record a session first with `hoop-mitm run -- CMD` (`hoop-mitm sandbox` has "
+            "a local world to try), or name another file with --db."
         )
     return Archive(Database(path, wait=wait), pending)
 

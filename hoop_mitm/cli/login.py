@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hoop_mitm.login.profile import ClientProfile
     from hoop_mitm.login.signing_in import SignedIn
 
+_NEXT = "hoop-mitm run -- bq query --nouse_legacy_sql 'SELECT 1'"
+
 
 @click.command(
     epilog="""\b
@@ -66,7 +68,7 @@ def _code(code: "Code") -> None:
 
 def _tell(signed_in: "SignedIn", profile: "ClientProfile") -> None:
     from hoop_mitm.errors import LoginError, Unreachable
-    from hoop_mitm.login.gateway import view_of
+    from hoop_mitm.login.gateway import NotStarted, view_of
 
     place = "the keyring of this machine" if signed_in.kept == "keyring" else "a file that only you can read"
     click.echo(f"Signed in as {signed_in.principal}. Your tokens are in {place}.", err=True)
@@ -79,7 +81,8 @@ def _tell(signed_in: "SignedIn", profile: "ClientProfile") -> None:
     try:
         view = view_of(profile, signed_in.tokens.id_token)
     except Unreachable as error:
-        click.echo(f"{error} You can be signed in without it.", err=True)
+        after = f"Next: {_NEXT}" if isinstance(error, NotStarted) else "You can be signed in without it."
+        click.echo(f"{error} {after}", err=True)
     except LoginError as error:
         raise LoginError(f"You are signed in, but the gateway does not let you in: {error}") from None
     else:
@@ -99,4 +102,4 @@ def _tell_view(groups: tuple[str, ...], connections: tuple[str, ...]) -> None:
             err=True,
         )
         return
-    click.echo(f"You can use: {', '.join(connections)}. Next: hoop-mitm run -- bq query 'SELECT 1'", err=True)
+    click.echo(f"You can use: {', '.join(connections)}. Next: {_NEXT}", err=True)

@@ -9,12 +9,30 @@ import click
 
 type Command = Callable[..., Any]
 
+HERE = Path("recordings/hoop.duckdb")
+"""Where a gateway that was started in this directory records, unless its hoop.yaml says otherwise."""
+
+
+def usual_recording() -> Path:
+    """The recording that is meant when none is named: that in this directory, else that of one's own gateway."""
+    if HERE.parent.is_dir():
+        return HERE
+    from hoop_mitm.client.outfit import archive_of
+    from hoop_mitm.errors import HoopError
+    from hoop_mitm.login import load_profile
+
+    try:
+        return archive_of(load_profile()) or HERE
+    except (HoopError, OSError):
+        return HERE
+
+
 _db = click.option(
     "--db",
     type=click.Path(path_type=Path),
     envvar="HOOP_DB",
-    default=Path("recordings/hoop.duckdb"),
-    show_default=True,
+    default=usual_recording,
+    show_default=f"{HERE}; where there is none, that of the gateway which your client file names",
     show_envvar=True,
     help="The recording: its file, or the directory it lies in.",
 )

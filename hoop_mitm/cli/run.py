@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hoop_mitm.cli.options import usual_recording
 from hoop_mitm.cli.outfit import outfit_options
 from hoop_mitm.cli.parameters import Length
 from hoop_mitm.cli.progress import progress
@@ -101,5 +102,5 @@ def _say(outfit: "Outfit") -> None:
 
 
 def _is_default(archive: Path) -> bool:
-    named = Path(os.environ.get("HOOP_DB", "recordings/hoop.duckdb")).absolute()
+    named = Path(os.environ.get("HOOP_DB") or usual_recording()).absolute()
     return archive in (named, named / archive.name)

@@ -46,9 +46,9 @@ def sessions(db: Path, *, as_json: bool, limit: int | None) -> None:
         return
     if not shown:
         terminal.hint(f"{db} holds no session yet. Run a client through the gateway, for example:")
-        terminal.hint("  hoop-mitm sandbox -- python client.py")
+        terminal.hint("  hoop-mitm run -- bq query --nouse_legacy_sql 'SELECT 1'")
         return
-    terminal.print_all([render.table(shown, short)])
+    terminal.print_all([render.table(shown, short, terminal.console().width)])
     if len(found) > len(shown):
         terminal.hint(f"These are the newest {len(shown)}; `hoop-mitm sessions --limit 0` lists all.")
     terminal.hint("`hoop-mitm show ID` tells what happened in one; @last is the newest.")

@@ -42,7 +42,7 @@ def check_issuer(profile: ClientProfile) -> list[Finding]:
                 *found,
                 Finding("keys", "failed", f"{profile.issuer} publishes no keys, so no token can be checked."),
             ]
-        found.append(Finding("keys", "ok", f"it publishes {len(keys)} keys"))
+        found.append(Finding("keys", "ok", f"it publishes {len(keys)} {'key' if len(keys) == 1 else 'keys'}"))
         return [*found, _application(provider)]
     except LoginError as error:
         return [*found, Finding("sign-in" if found else "issuer", "failed", str(error))]

@@ -18,6 +18,10 @@ _REVOKE = "https://oauth2.googleapis.com/revoke"
 _TIMEOUT = (3.0, 15.0)
 
 
+class NotStarted(Unreachable):
+    """The gateway does not answer, and is one that ``hoop-mitm run`` starts on this machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayView:
     """Who the gateway takes the holder of a token for.
@@ -95,6 +99,10 @@ def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, A
     except requests.exceptions.JSONDecodeError:
         raise _not_ours(profile) from None
     except requests.RequestException:
+        if gateway.config and gateway.config.is_file():
+            raise NotStarted(
+                f"The gateway at {gateway.url} does not answer; `hoop-mitm run` starts it when it is needed."
+            ) from None
         raise Unreachable(
             f"The gateway at {gateway.url} does not answer. Start it, or check `gateway` in {_file()}."
         ) from None

@@ -1,8 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.archive.building import NOON, seconds
+from tests.gateways import RunningGateway
+from tests.laptops import Laptop
 
 
 @pytest.fixture
@@ -24,6 +27,23 @@ def test_people_see_who_came_when_and_what_it_cost(three):
     assert lines[3].split()[-6:] == ["1", "5.0", "GiB", "≈", "$6.25"] or lines[3].endswith(
         "1       1  5.0 GiB  ≈ $6.25"
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        (80, "ID NAME WHO CLIENT STARTED JOBS DENIED"),
+        (100, "ID NAME WHO CLIENT STARTED JOBS DENIED READ COST"),
+        (140, "ID NAME WHO CONNECTION CLIENT STARTED STATUS JOBS DENIED READ COST"),
+    ],
+)
+def test_a_narrow_terminal_is_shown_less_and_each_session_in_one_line(recording, columns, titles):
+    recording.builder.session("nightly", email="alice.b@acme.example")
+    recording.environment = {"COLUMNS": str(columns)}
+    head, line = recording.run("sessions").stdout.splitlines()
+    assert head.split() == titles.split()
+    assert "alice.b@acme.example" in line
+    assert len(line) <= columns
 
 
 def test_programs_get_every_field_with_times_in_utc_and_bytes_as_numbers(three):
@@ -100,3 +120,15 @@ def test_no_file_is_exit_3_with_the_next_step(recording, tmp_path):
     assert result.stdout == ""
     assert "There is no recording" in result.stderr
     assert "hoop-mitm sandbox" in result.stderr
+
+
+def test_from_elsewhere_the_recording_is_that_of_ones_own_gateway(gateway: RunningGateway, tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path, gateway)
+    gateway.folded().close()
+    done = laptop.hoop("sessions", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "recordings").mkdir()
+    nearer = laptop.hoop("sessions", "--json")
+    assert nearer.returncode == 3
+    assert "There is no recording at recordings/hoop.duckdb" in nearer.stderr, "a gateway of this directory comes first"
+    assert "hoop-mitm run" in nearer.stderr

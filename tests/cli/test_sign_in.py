@@ -131,7 +131,8 @@ def test_a_gateway_that_does_not_run_is_no_obstacle_to_signing_in(tmp_path: Path
     process = login(laptop)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "does not answer" in err
+    assert "does not answer; `hoop-mitm run` starts it" in err
+    assert "Next: hoop-mitm run -- bq query" in err
     said = json.loads(laptop.hoop("whoami", "--json").stdout)
     assert said["gateway"]["reached"] is False
     done = laptop.hoop("logout")
@@ -229,7 +230,8 @@ def test_a_client_that_outlives_its_tokens_never_fails_until_its_user_signs_out(
             login(laptop).communicate(timeout=60)
             place = tmp_path / "client"
             place.mkdir()
-            outfit = fit_out(laptop.profile, source_of("login", laptop.client_file, place, {}), place, os.environ)
+            source = source_of("login", laptop.profile, laptop.client_file, place, {})
+            outfit = fit_out(laptop.profile, source, place, os.environ)
             client = subprocess.Popen(
                 [sys.executable, "-c", LOOP, "25"],
                 env={**laptop.environment, **outfit.variables},
