@@ -172,33 +172,52 @@ _GONE_BODIES = """
 """
 _GONE_PARTS = """
     CREATE TABLE gone_part AS
-    SELECT 'record' AS part, chain, seq, record AS taken FROM going
+    SELECT 'record' AS part, chain, seq FROM going WHERE record
     UNION ALL
-    SELECT CASE kind WHEN 'flow' THEN 'statement' ELSE 'exchange' END, chain, seq, words
-    FROM going WHERE spoken AND NOT record
+    SELECT CASE kind WHEN 'flow' THEN 'statement' ELSE 'exchange' END, chain, seq
+    FROM going WHERE spoken AND words AND NOT record
     UNION ALL
-    SELECT 'request_body', chain, seq, bodies AND request IN (SELECT hash FROM gone_body)
-    FROM going WHERE request IS NOT NULL AND NOT record
+    SELECT 'request_body', chain, seq FROM going
+    WHERE bodies AND NOT record AND request IN (SELECT hash FROM gone_body)
     UNION ALL
-    SELECT 'response_body', chain, seq, bodies AND response IN (SELECT hash FROM gone_body)
-    FROM going WHERE response IS NOT NULL AND NOT record
+    SELECT 'response_body', chain, seq FROM going
+    WHERE bodies AND NOT record AND response IN (SELECT hash FROM gone_body)
 """
-_ALWAYS_THERE = f"""
-    INSERT INTO gone_part
-    SELECT 'record', chain, seq, false FROM old.main.records
-    WHERE kind IN {KEPT_KINDS} OR ({OWN_CHAIN} AND data IS NOT NULL AND (chain, seq) NOT IN
-        (SELECT (chain, seq) FROM going WHERE chain IS NOT NULL))
+# What stays between the first and the last that goes: there a range must end.
+_STAYING_PARTS = f"""
+    CREATE TABLE staying_part AS
+    WITH span AS (
+        SELECT part, chain, min(seq) AS first, max(seq) AS last FROM gone_part WHERE chain IS NOT NULL GROUP BY ALL
+    )
+    SELECT part, chain, seq
+    FROM (
+        SELECT 'record' AS part, chain, seq FROM going WHERE NOT record
+        UNION ALL
+        SELECT 'record', chain, seq FROM old.main.records
+        WHERE kind IN {KEPT_KINDS} OR ({OWN_CHAIN} AND data IS NOT NULL)
+        UNION ALL
+        SELECT 'statement', chain, seq FROM going WHERE kind = 'flow' AND spoken AND NOT record
+        UNION ALL
+        SELECT 'exchange', chain, seq FROM old.main.records WHERE exchange_salt IS NOT NULL
+        UNION ALL
+        SELECT 'request_body', chain, seq FROM going WHERE request IS NOT NULL AND NOT record
+        UNION ALL
+        SELECT 'response_body', chain, seq FROM going WHERE response IS NOT NULL AND NOT record
+    ) AS staying
+    JOIN span USING (part, chain)
+    WHERE seq BETWEEN first AND last
+        AND (part, chain, seq) NOT IN (SELECT (part, chain, seq) FROM gone_part WHERE chain IS NOT NULL)
 """  # noqa: S608 - names of ours
+# Between records that have the same next one that stays there is none that does.
 _RANGES = """
     SELECT part, chain, min(seq), max(seq)
     FROM (
-        SELECT part, chain, seq, taken,
-            row_number() OVER (PARTITION BY part, chain ORDER BY seq)
-                - row_number() OVER (PARTITION BY part, chain, taken ORDER BY seq) AS island
-        FROM gone_part WHERE chain IS NOT NULL
+        SELECT gone_part.part, gone_part.chain, gone_part.seq, staying_part.seq AS next
+        FROM gone_part ASOF LEFT JOIN staying_part
+            ON staying_part.part = gone_part.part AND staying_part.chain = gone_part.chain AND gone_part.seq < staying_part.seq
+        WHERE gone_part.chain IS NOT NULL
     )
-    WHERE taken
-    GROUP BY part, chain, island
+    GROUP BY part, chain, next
     ORDER BY ALL
 """
 
@@ -242,11 +261,12 @@ def choose_by_age(source: Source, cutoffs: Cutoffs, held: Sequence[str], horizon
 
 def ranges(source: Source) -> list[Range]:
     """What goes, in the form and order in which it is signed."""
+    source.execute(_STAYING_PARTS)
     return [Range(*row) for row in source.rows(_RANGES)]
 
 
 def anything_goes(source: Source) -> bool:
-    return bool(source.one("SELECT EXISTS (FROM gone_part WHERE taken) OR EXISTS (FROM gone_session)"))
+    return bool(source.one("SELECT EXISTS (FROM gone_part) OR EXISTS (FROM gone_session)"))
 
 
 def _values(cutoff: Cutoff) -> list[object]:
@@ -270,5 +290,5 @@ def list_held(source: Source, held: Sequence[str]) -> None:
 
 
 def list_parts(source: Source) -> None:
-    for statement in (_USES, _STORED, _GONE_BODIES, "DROP TABLE use", _GONE_PARTS, _ALWAYS_THERE):
+    for statement in (_USES, _STORED, _GONE_BODIES, "DROP TABLE use", _GONE_PARTS):
         source.execute(statement)

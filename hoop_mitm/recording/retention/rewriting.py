@@ -31,7 +31,7 @@ _GOING = "SELECT coalesce(sum(bytes), 0)::BIGINT FROM gone_body"
 _MARGIN = 32 * 2**20
 _FOLDED = "SELECT folded_to, held FROM old.main.journals WHERE id = ?"
 _FLOWS = "SELECT DISTINCT flow_id FROM going WHERE kind = 'flow' AND (record OR bodies)"
-_OLD_ROWS = "SELECT EXISTS (FROM gone_part WHERE chain IS NULL AND taken)"
+_OLD_ROWS = "SELECT EXISTS (FROM gone_part WHERE chain IS NULL)"
 _OBSERVATIONS = "SELECT chain, seq, data FROM observations ORDER BY chain, seq"
 
 

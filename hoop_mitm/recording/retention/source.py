@@ -16,7 +16,7 @@ from hoop_mitm.recording.archive_file import VERSION, ArchiveBusyError, is_busy
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": "2",
-    "memory_limit": "2GB",
+    "memory_limit": "1GB",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }

@@ -369,3 +369,33 @@ def test_twice_in_a_row_beside_a_gateway_that_has_nothing_to_do(tmp_path):
     # The newest segment is empty: the gateway cannot begin another one, and need not.
     assert recorded.apply(KEPT).rewritten is None
     recorded.gateway.die()
+
+
+def test_what_is_said_to_be_gone_is_gone_and_nothing_else(tmp_path):
+    """A range that went over what is still there would hide it, should somebody take it."""
+    recorded = Recorded(tmp_path)
+    for number, age in enumerate((200, 10, 200, 50, 200, 500, 10, 500)):
+        recorded.job(age=age, session=str(number))
+        recorded.refused_without_a_session("alice", age=age)
+        recorded.refused_sign_in("bob", age=age)
+    recorded.fold()
+    keep = cutoff(30, 180, 400)
+    recorded.apply(cutoffs(acme=keep, other=keep))
+
+    there = {
+        "record": "data IS NOT NULL",
+        "statement": "statement_salt IS NOT NULL",
+        "exchange": "exchange_salt IS NOT NULL",
+        "request_body": "unhex(data->>'$.request.body.hash') IN (SELECT hash FROM bodies)",
+        "response_body": "unhex(data->>'$.response.body.hash') IN (SELECT hash FROM bodies)",
+    }
+    taken = ask(tmp_path, "SELECT DISTINCT part FROM removals ORDER BY 1")
+    assert {part for (part,) in taken} == set(there)
+    for part, condition in there.items():
+        still = ask(
+            tmp_path,
+            "SELECT records.chain, seq FROM records JOIN removals ON target_chain = records.chain AND seq BETWEEN first_seq AND last_seq "
+            f"WHERE part = '{part}' AND {condition}",
+        )
+        assert still == [], part
+    recorded.verified()
