@@ -12,7 +12,10 @@ from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.program import Program
 from hoop_mitm.policy.verdict import Verdict
 
-type SessionStatus = Literal["active", "ended", "interrupted"]
+type SessionStatus = Literal["active", "ended", "interrupted", "imported"]
+
+#: The connection of what another program recorded. None of hoop.yaml can be called this.
+IMPORTED = "(imported)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class SessionEntry:
 
     Attributes:
         status: ``active``; ``ended``; ``interrupted`` when it was never closed and nothing was seen of it for
-            longer than a session idles (the gateway stopped without saying so).
+            longer than a session idles (the gateway stopped without saying so); ``imported`` when another program
+            recorded it, so that it is no evidence of this gateway.
         jobs: those sent to BigQuery, without dry runs (as in the view ``session_overview``).
         denied: flows that were refused by a rule.
         program: the processes that opened it, where the gateway could see them; a hint.

@@ -11,7 +11,7 @@ from typing import Any
 
 from hoop_mitm.archive import bodies, deletions, resolutions
 from hoop_mitm.archive.database import Database
-from hoop_mitm.archive.entries import EventEntry, FlowEntry, JobEntry, SessionEntry, SessionStatus
+from hoop_mitm.archive.entries import IMPORTED, EventEntry, FlowEntry, JobEntry, SessionEntry, SessionStatus
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.bigquery.rows import schema_fields
 from hoop_mitm.identity.principal import Principal
@@ -154,6 +154,8 @@ def _session(row: tuple[Any, ...], now: datetime) -> SessionEntry:
     ended = _maybe(ended_us)
     seen = time(seen_us)
     status: SessionStatus = "ended" if ended else "active" if now - seen < IDLE else "interrupted"
+    if connection == IMPORTED:
+        status = "imported"
     return SessionEntry(
         id=id,
         name=name,

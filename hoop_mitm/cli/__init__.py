@@ -62,6 +62,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "export": ("hoop_mitm.cli.export:export", "Write a session in another program's format."),
         "diff": ("hoop_mitm.cli.diff:diff", "Say what changed from session A to session B."),
         "verify": ("hoop_mitm.cli.verify:verify", "Say whether a recording is what its gateway wrote."),
+        "import": (
+            "hoop_mitm.cli.importing:import_",
+            "Take the exchanges with BigQuery in a mitmproxy flow file into a recording, marked as imported.",
+        ),
     },
 }
 

@@ -22,6 +22,7 @@ _STATUS = {
     "active": "still active when this page was made",
     "ended": "ended",
     "interrupted": "never closed: the gateway stopped without saying so",
+    "imported": "imported from another program's file: no evidence of this gateway",
 }
 
 

@@ -81,7 +81,7 @@ class Walk:
         number: records that there are.
         sound: those that are what was sealed.
         gone: those of which only digest and link are left.
-        begins, ends: times of the first and of the last record that tells one.
+        begins, ends: the earliest and the latest time that a record tells.
     """
 
     file: File
@@ -178,8 +178,8 @@ class Walk:
         self._read_parts(record, note.get("parts"), texts, row[9:])
         at = note.get("at") or note.get("started_at") or note.get("created_at")
         if isinstance(at, str):
-            self.begins = self.begins or at
-            self.ends = at
+            self.begins = min(self.begins or at, at)
+            self.ends = max(self.ends or at, at)
         return record
 
     def _read_parts(

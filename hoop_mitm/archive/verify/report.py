@@ -66,7 +66,7 @@ class ChainReport:
         records: how many it has here; ``withheld`` of them are left out of a bundle.
         removed: records, parts and bodies that a signed record says were taken out, by kind.
         first, last: numbers of its first and last record here.
-        begins, ends: times of the first and last record, by the gateway's clock.
+        begins, ends: the earliest and the latest time that its records tell, by the gateway's clock.
         checkpoints: how many there are here.
         signed_to: the last record that a signature covers; 0 when none does.
         signed_at: when that was signed, by the gateway's clock.

@@ -252,8 +252,8 @@ class _Verification:
         chain.records += seen.records
         chain.sound += seen.sound
         chain.gone += seen.gone
-        chain.begins = chain.begins or seen.begins
-        chain.ends = seen.ends or chain.ends
+        chain.begins = min(filter(None, (chain.begins, seen.begins)), default=None)
+        chain.ends = max(filter(None, (chain.ends, seen.ends)), default=None)
         chain.genesis += seen.genesis
         chain.changes += seen.changes
         chain.takings += seen.takings

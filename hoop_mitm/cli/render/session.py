@@ -20,6 +20,7 @@ _STATUS = {
     "active": ("active", "bold green"),
     "ended": ("ended", ""),
     "interrupted": ("never closed: the gateway stopped without saying so", "yellow"),
+    "imported": ("imported from another program's file: no evidence of this gateway", "bold magenta"),
 }
 
 

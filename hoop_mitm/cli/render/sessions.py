@@ -8,7 +8,7 @@ from rich.text import Text
 from hoop_mitm.archive import SessionEntry
 from hoop_mitm.cli import terminal
 
-_STATUS = {"active": "green", "ended": "", "interrupted": "yellow"}
+_STATUS = {"active": "green", "ended": "", "interrupted": "yellow", "imported": "bold magenta"}
 _ROOMY = 120
 _NUMBERS = ("JOBS", "DENIED", "READ", "COST")
 
