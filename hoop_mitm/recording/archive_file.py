@@ -251,7 +251,8 @@ def attached(path: Path, wait: float) -> duckdb.DuckDBPyConnection:
     give_up = time.monotonic() + wait
     pause = _FIRST_PAUSE
     while True:
-        connection = duckdb.connect(config=_SETTINGS)
+        # Else values would be spilled into whatever directory somebody was in.
+        connection = duckdb.connect(config={**_SETTINGS, "temp_directory": f"{path}.tmp"})
         try:
             connection.execute(attaching(path, "archive"))
             connection.execute("USE archive")
