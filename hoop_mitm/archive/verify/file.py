@@ -112,7 +112,7 @@ class File:
         with _unreadable(), self._connection.cursor() as cursor:
             for name, table in tables.items():
                 cursor.register(name, table)
-            yield from cursor.execute(question, values).to_arrow_reader(rows)
+            yield from cursor.sql(question, params=values).to_arrow_reader(rows)
 
     def run(self, statement: str, values: Values = ()) -> None:
         """Make or change a table of ours beside the file.
