@@ -20,6 +20,7 @@ PATIENCE = 300.0
 
 _PATH = "/callback"
 _IDLE = 10
+_OPENING = 2.0
 _PAGE = b"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>hoop-mitm</title></head>
 <body><h1>Back to the terminal</h1><p>hoop-mitm has the answer of your identity provider; the terminal says what it is.
 You can close this page.</p></body></html>"""
@@ -64,7 +65,7 @@ def sign_in(provider: Provider, show: Callable[[str, bool], None]) -> tuple[dict
             nonce=nonce,
             **provider.profile.parameters,
         )
-        show(url, is_there() and webbrowser.open(url))
+        show(url, is_there() and _open(url))
         answer = callback.wait(PATIENCE)
     said = dict(parse_qsl(urlsplit(answer).query))
     if not secrets.compare_digest(said.get("state", "").encode(), state.encode()):
@@ -83,6 +84,15 @@ def sign_in(provider: Provider, show: Callable[[str, bool], None]) -> tuple[dict
         )
     )
     return dict(tokens), nonce
+
+
+def _open(url: str) -> bool:
+    """Whether a browser was opened. One that stays in the foreground, as `$BROWSER` may, is not waited for."""
+    opened: list[bool] = []
+    opening = threading.Thread(target=lambda: opened.append(webbrowser.open(url)), daemon=True)
+    opening.start()
+    opening.join(_OPENING)
+    return opened[0] if opened else opening.is_alive()
 
 
 class _Callback:

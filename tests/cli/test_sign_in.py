@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hoop_mitm.client.outfit import fit_out, source_of
@@ -99,6 +100,28 @@ def test_the_browser_of_the_machine(laptop: Laptop) -> None:
     done = laptop.hoop("login", BROWSER=script)
     assert done.returncode == 0, done.stderr
     assert "Signed in as bob@acme.example" in done.stderr
+
+
+def test_a_browser_that_stays_in_the_foreground_is_not_waited_for(laptop: Laptop) -> None:
+    people.browser_script(laptop.home, laptop.gateway.world.ca, "bob")
+    script = laptop.home / "browser.py"
+    script.write_text(script.read_text() + "import signal\nsignal.pause()\n")
+    try:
+        # Its output is the browser's too, which is why it goes to a file.
+        with (laptop.home / "said").open("w") as said:
+            status = subprocess.run(
+                laptop.command("login"),
+                env=laptop.environment | {"BROWSER": f"{sys.executable} {script} %s"},
+                stdin=subprocess.DEVNULL,
+                stderr=said,
+                timeout=90,
+                check=False,
+            ).returncode
+        assert (status, "Signed in as bob" in (laptop.home / "said").read_text()) == (0, True)
+    finally:
+        for process in psutil.process_iter(["cmdline"]):
+            if str(script) in (process.info["cmdline"] or ()):
+                process.kill()
 
 
 def test_denied(laptop: Laptop) -> None:
