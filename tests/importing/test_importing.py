@@ -1,0 +1,224 @@
+"""Flow files that mitmproxy itself writes, in an archive: read like all others, and evidently not this gateway's."""
+
+import json
+import secrets
+from pathlib import Path
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+from mitmproxy import tcp
+from mitmproxy.io import FlowWriter
+from mitmproxy.test import tflow, tutils
+
+from hoop_mitm.archive import open_archive, timeline
+from hoop_mitm.archive.verify import verify
+from hoop_mitm.cli import main
+from hoop_mitm.errors import ArchiveError
+from hoop_mitm.evidence import RecordingKeys
+from hoop_mitm.importing import import_flows
+from tests.archive.verify.changing import change
+from tests.archive.verify.conftest import path, recorded
+
+__all__ = ["path", "recorded"]
+
+HOST = "bigquery.googleapis.com"
+TOKEN = f"ya29.{secrets.token_urlsafe(40)}"
+SQL = "SELECT name FROM shop.customers"
+ANSWER = {
+    "jobComplete": True,
+    "jobReference": {"projectId": "acme", "jobId": "job_heard", "location": "EU"},
+    "schema": {"fields": [{"name": "name", "type": "STRING"}]},
+    "totalRows": "1",
+    "rows": [{"f": [{"v": "Ann"}]}],
+    "totalBytesProcessed": "1024",
+}
+
+
+def heard(
+    host=HOST,
+    target="/bigquery/v2/projects/acme/queries",
+    body=None,
+    answer=None,
+    *,
+    token=TOKEN,
+    at=1_700_000_000.0,
+    **changes,
+):
+    """An exchange as mitmproxy has it."""
+    request = tutils.treq(
+        method=b"POST" if body else b"GET",
+        scheme=b"https",
+        host=host,
+        port=443,
+        path=target.encode("utf-8", "surrogateescape"),
+        content=json.dumps(body).encode() if body else b"",
+        headers=[
+            (b"host", host.encode()),
+            (b"authorization", f"Bearer {token}".encode()),
+            (b"user-agent", b"gcloud-python/3.41.0"),
+        ],
+        timestamp_start=at,
+        timestamp_end=at,
+    )
+    response = (
+        tutils.tresp(content=json.dumps(answer).encode(), timestamp_start=at + 0.5, timestamp_end=at + 1)
+        if answer is not None
+        else None
+    )
+    flow = tflow.tflow(req=request, resp=response or False, **changes)
+    flow.client_conn.peername = ("192.0.2.9", 4711)
+    return flow
+
+
+def written(path: Path, *flows) -> Path:
+    with path.open("wb") as file:
+        writer = FlowWriter(file)
+        for flow in flows:
+            writer.add(flow)
+    return path
+
+
+@pytest.fixture
+def day(tmp_path):
+    """A query, its rows asked for twice, a refusal, a token that is got, another host, raw bytes, and an answer that never came."""
+    return written(
+        tmp_path / "day.mitm",
+        heard(body={"query": "SELECT 1", "comment": TOKEN}, answer={"jobComplete": False}, at=1_699_999_999.0, token="other-token-other"),
+        heard(body={"query": SQL}, answer=ANSWER),
+        heard(target="/bigquery/v2/projects/acme/queries/job_heard?key=" + TOKEN, answer=ANSWER),
+        heard(target="/bigquery/v2/projects/acme/not/a/door", answer={}),
+        heard("oauth2.googleapis.com", "/token", {"grant_type": "x"}, {"access_token": TOKEN}),
+        heard("example.com", "/", None, {}),
+        tcp.TCPFlow(tflow.tclient_conn(), tflow.tserver_conn()),
+        heard(body={"query": "DELETE FROM t WHERE true"}, err=True),
+    )  # fmt: skip
+
+
+def test_exchanges_with_bigquery_are_taken_and_others_counted(day, tmp_path):
+    done = import_flows(day, tmp_path / "a.duckdb")
+    assert (done.flows, done.others, done.already) == (5, 3, False)
+    with open_archive(tmp_path / "a.duckdb") as archive:
+        [session] = archive.sessions()
+        detail = archive.show(session)
+        rows = archive.rows(next(job for job in detail.jobs if job.id == "job_heard"))
+    assert (session.name, session.connection, session.status, session.agent) == (
+        "day",
+        "(imported)",
+        "imported",
+        "python",
+    )
+    assert (session.principal.subject, session.client_address) == ("unknown", "192.0.2.9")
+    assert detail.flows[0].started_at.timestamp() == 1_699_999_999.0
+    assert {flow.state for flow in detail.flows} == {"complete", "failed"}
+    assert [flow.door for flow in detail.flows].count(None) == 1
+    assert [job.statement for job in detail.jobs] == ["SELECT 1", SQL, "DELETE FROM t WHERE true"]
+    assert rows.rows() == [{"name": "Ann"}]
+    assert {flow.verdict.rule for flow in detail.flows} == {"imported"}
+    assert [moment.kind for moment in timeline(detail)]
+
+
+def test_it_is_evidently_imported(day, tmp_path):
+    environment = {"HOOP_DB": str(tmp_path / "a.duckdb"), "COLUMNS": "200"}
+    imported = CliRunner(env=environment).invoke(main, ["import", str(day)])
+    assert imported.output == "5 exchanges with BigQuery imported as day (" + imported.output.partition("(")[2]
+    assert "3 other flows left out" in imported.output
+    listed = CliRunner(env=environment).invoke(main, ["sessions"]).output
+    assert "(imported)" in listed
+    assert "imported" in listed.splitlines()[1].split()
+    shown = CliRunner(env=environment).invoke(main, ["show", "day"]).output
+    assert "no evidence of this gateway" in shown
+    told = json.loads(CliRunner(env=environment).invoke(main, ["show", "day", "--json"]).output)
+    [event] = told["events"]
+    assert (event["type"], event["details"]["file"]) == ("recording.imported", "day.mitm")
+
+
+def test_no_secret_is_in_any_byte_of_it(day, tmp_path):
+    import_flows(day, tmp_path / "a.duckdb")
+    with duckdb.connect(tmp_path / "a.duckdb", read_only=True) as connection:
+        tables = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        told = str([connection.execute(f"FROM {name}").fetchall() for name in tables])
+    with open_archive(tmp_path / "a.duckdb") as archive:
+        exchanges = list(archive.exchanges(archive.show(archive.find("day")).flows))
+    assert SQL in str(exchanges)
+    for found in (told, str(exchanges), (tmp_path / "a.duckdb").read_bytes().decode("latin-1")):
+        assert TOKEN not in found
+        assert TOKEN.split(".", 1)[1] not in found
+        assert "other-token-other" not in found
+
+
+def test_the_same_file_twice_is_once(day, tmp_path):
+    first = import_flows(day, tmp_path / "a.duckdb")
+    before = (tmp_path / "a.duckdb").read_bytes()
+    (tmp_path / "copy.mitm").write_bytes(day.read_bytes())
+    again = import_flows(tmp_path / "copy.mitm", tmp_path / "a.duckdb")
+    assert (again.already, again.chain, again.sessions) == (True, first.chain, first.sessions)
+    assert (tmp_path / "a.duckdb").stat().st_size == len(before)
+    said = CliRunner().invoke(main, ["import", str(day), "--into", str(tmp_path / "a.duckdb"), "--json"])
+    assert json.loads(said.stdout)["already"] is True
+    with open_archive(tmp_path / "a.duckdb") as archive:
+        assert len(archive.sessions()) == 1
+
+
+def test_two_imports_of_one_file_have_the_same_ids(day, tmp_path):
+    for name in ("a", "b"):
+        import_flows(day, tmp_path / f"{name}.duckdb")
+    found = []
+    for name in ("a", "b"):
+        with open_archive(tmp_path / f"{name}.duckdb") as archive:
+            found.append([flow.id for flow in archive.show(archive.find("day")).flows])
+    assert found[0] == found[1]
+    assert found[0] == sorted(found[0])
+
+
+def test_it_verifies_and_is_vouched_for_by_nobody_or_by_who_imported_it(day, tmp_path):
+    import_flows(day, tmp_path / "a.duckdb")
+    report = verify(tmp_path / "a.duckdb")
+    assert report.verified, report.findings
+    assert [chain.origin for chain in report.chains] == ["import"]
+    assert "imported" in {limit.what for limit in report.limits}
+    keys = RecordingKeys.load_or_create(tmp_path / "state")
+    import_flows(day, tmp_path / "b.duckdb", key=keys.newest)
+    assert verify(tmp_path / "b.duckdb").chains[0].keys == (keys.newest.fingerprint,)
+
+
+def test_beside_a_gateways_recording_it_stays_what_it_is(day, path, recorded):
+    """The key that is given is the gateway's; what was imported does not count as its evidence, and is no flaw of it."""
+    before = verify(path, keys=[recorded.keys[0]]).checked
+    import_flows(day, path)
+    report = verify(path, keys=[recorded.keys[0]])
+    assert report.verified, report.findings
+    assert sorted(chain.origin for chain in report.chains) == ["archive", "gateway", "import"]
+    assert [chain.proven_to for chain in report.chains if chain.origin == "import"] == [0]
+    assert report.checked["flows"] == before["flows"] + 5
+
+
+def test_what_is_changed_afterwards_is_found(day, tmp_path):
+    import_flows(day, tmp_path / "a.duckdb")
+    change(tmp_path / "a.duckdb", "UPDATE sessions SET connection = 'acme'")
+    [finding] = verify(tmp_path / "a.duckdb").findings
+    assert (finding.what, finding.place.column) == ("row.changed", "connection")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.write_text("no flows here"), "is no flow file of mitmproxy's"),
+        (lambda path: path.write_bytes(written(path, heard(body={"query": SQL}, answer=ANSWER)).read_bytes()[:-20]), "breaks off|is no flow"),
+        (lambda path: written(path, heard("example.com", "/", None, {})), "none of them is with BigQuery"),
+        (lambda _: None, "cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_imported_leaves_nothing(tmp_path, make, words):
+    make(tmp_path / "x.mitm")
+    with pytest.raises(ArchiveError, match=words):
+        import_flows(tmp_path / "x.mitm", tmp_path / "a.duckdb")
+    assert not (tmp_path / "a.duckdb").exists()
+
+
+def test_a_flow_that_is_hostile_is_imported_as_it_is(tmp_path):
+    evil = heard(target="/bigquery/v2/projects/acme/queries/\x1b]0;x\x07%00?a=\udcff", answer={"evil": "\x1b[2J"})
+    evil.request.headers["x-evil"] = "\x1b[2J\udcff"
+    evil.response.status_code = 999_999
+    import_flows(written(tmp_path / "evil.mitm", evil), tmp_path / "a.duckdb")
+    assert verify(tmp_path / "a.duckdb").verified
