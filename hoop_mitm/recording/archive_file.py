@@ -20,6 +20,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Small row groups keep the stall of a checkpoint short.
 _ATTACH = "ATTACH '{path}' AS {name} (ROW_GROUP_SIZE 8192)"
+#: What is made by a newer DuckDB shall open in an older one, too: in its own newest format it would not.
+_MAKE = "ATTACH '{path}' AS {name} (ROW_GROUP_SIZE 8192, STORAGE_VERSION 'v1.0.0')"
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": "2",
     "memory_limit": "1GB",
@@ -227,7 +229,7 @@ def _microseconds(moment: datetime | None) -> int | None:
 
 def attaching(path: Path, name: str) -> str:
     """The statement that attaches an archive for writing, as ``name``; what is made by it is laid out as the fold's is."""
-    return _ATTACH.format(path=str(path).replace("'", "''"), name=name)
+    return (_ATTACH if path.exists() else _MAKE).format(path=str(path).replace("'", "''"), name=name)
 
 
 def is_busy(error: duckdb.Error) -> bool:

@@ -83,3 +83,12 @@ def test_what_is_no_duckdb_file_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ArchiveDamagedError, match=r"is damaged: .* not a valid DuckDB"):
         ArchiveFile(path)
     assert path.read_text().startswith("something else")
+
+
+def test_its_format_is_one_that_every_duckdb_of_ours_opens(tmp_path: Path) -> None:
+    """Whichever DuckDB made it: in the newest one's own format an older one would not open it."""
+    path = tmp_path / "hoop.duckdb"
+    ArchiveFile(path).close()
+    with duckdb.connect(path, read_only=True) as archive:
+        found = archive.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'hoop'")
+        assert found.fetchall() == [("v1.0.0+",)]
