@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -109,15 +110,19 @@ def of_principal(principal: str, by: str, *, clock: Clock = time.time) -> Revoca
 
 
 def of_logout(identified: Identified, *, clock: Clock = time.time) -> Revocation:
-    """Ends all that a principal holds, at their own wish: the next sign-in is good at once."""
-    principal = identified.principal
+    """Ends all that a principal holds, at their own wish: the next sign-in is good at once.
+
+    Their logins on other machines may be younger than the one that was shown, so they are told by the time as well; as
+    far as an issuer's clock can be behind, what seems to be of before may be the next sign-in.
+    """
+    principal, now = identified.principal, clock()
     return Revocation(
         str(uuid7()),
-        clock(),
+        now,
         str(principal),
         session_id=identified.session_id,
         principal=principal.key,
-        not_before=0.0 if identified.session_id else identified.signed_in_at,
+        not_before=0.0 if identified.session_id else max(identified.signed_in_at, now - SKEW),
     )
 
 
@@ -134,6 +139,7 @@ class Revocations:
         self._sessions: dict[str, Revocation] = {}
         #: By name, the two kinds: those after which one has to sign in anew, and those after which one need not.
         self._principals: dict[str, dict[bool, Revocation]] = {}
+        self._taking = threading.Lock()
         self._load()
 
     def check(self, identified: Identified) -> None:
@@ -234,15 +240,19 @@ class Revocations:
         self._stamp, self._broken = stamp, False
 
     def _take(self, read: dict[str, Revocation]) -> None:
-        # A file that vanishes while the gateway runs ends no revocation.
-        self._all |= read
-        self._sessions = {each.session_id: each for each in self._all.values() if each.session_id}
-        self._principals = {}
-        for each in self._all.values():
-            if each.principal and not each.session_id:
-                for name in {each.principal, each.principal.lower()}:
-                    kinds = self._principals.setdefault(name, {})
-                    kinds[each.sign_in_anew] = _both(each, kinds.get(each.sign_in_anew))
+        """Each table is put in place whole: requests are checked against them while another thread is in here."""
+        with self._taking:
+            # A file that vanishes while the gateway runs ends no revocation.
+            all_of_them = self._all | read
+            principals: dict[str, dict[bool, Revocation]] = {}
+            for each in all_of_them.values():
+                if each.principal and not each.session_id:
+                    for name in {each.principal, each.principal.lower()}:
+                        kinds = principals.setdefault(name, {})
+                        kinds[each.sign_in_anew] = _both(each, kinds.get(each.sign_in_anew))
+            self._sessions = {each.session_id: each for each in all_of_them.values() if each.session_id}
+            self._principals = principals
+            self._all = all_of_them
 
     def _change(self, change: Callable[[dict[str, Revocation]], dict[str, Revocation]]) -> None:
         try:
