@@ -1,7 +1,12 @@
-"""A real browser without a window, for tests of what a person sees in one: this machine's Chromium, by playwright.
+"""A real browser for tests that look at a page: the system's Chromium, headless, driven by Playwright.
 
-Nothing is downloaded: playwright's own browsers are not on any package registry, and every system has packages of
-Chromium.
+    with open_browser() as browser:
+        page = browser.new_page()
+        page.goto(path.as_uri())
+
+`launcher` and `launched` are for a browser that some program under test opens, by ``$BROWSER``.
+
+Where there is no Chromium the test is skipped, and says so (``apt-get install chromium`` brings one).
 """
 
 import base64
@@ -11,56 +16,69 @@ import shlex
 import shutil
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
-_PLACES = (Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),)
+_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+# As root, as in a container, Chromium runs without its own sandbox or not at all.
+_ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"] if os.getuid() == 0 else ["--disable-dev-shm-usage"]
 _LAUNCH_SECONDS = 60
 
 
-class NoBrowser(Exception):
-    """This machine has none; the reason is what a skipped test prints."""
+def chromium() -> Path | None:
+    """The program, where this machine has one; ``CHROMIUM`` names another."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    return Path(found) if found else None
 
 
-def chromium() -> Path:
-    """Where this machine has Chromium, or a browser made of it.
-
-    Raises:
-        NoBrowser: nowhere.
-    """
-    found = next(filter(None, map(shutil.which, _NAMES)), None) or next(
-        (each for each in _PLACES if each.exists()), None
-    )
-    if found is None:
-        raise NoBrowser("there is no Chromium on PATH: install the system's package (apt-get install chromium)")
-    return Path(found)
+def needed() -> Path:
+    """The program; without one the test is skipped."""
+    program = chromium()
+    if program is None:
+        pytest.skip("there is no Chromium here: install it (apt-get install chromium), or name it with CHROMIUM")
+    return program
 
 
 @contextmanager
-def opened(*trusted: str) -> Iterator[Page]:
-    """An empty page of a browser that knows nobody. ``trusted``: `pin`s of servers' keys."""
+def open_browser(*arguments: str) -> Iterator[Browser]:
+    """A headless browser; ``arguments`` are Chromium's own. It and all it started is gone afterwards."""
+    program = needed()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=_arguments(trusted))
+        browser = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS, *arguments])
         try:
-            yield browser.new_page()
+            yield browser
         finally:
             browser.close()
 
 
-def launcher(place: Path, *trusted: str) -> Path:
+def trusting(url: str, ca: Path) -> str:
+    """The argument with which a browser takes the server at ``url`` for good, once that has proved itself with ``ca``.
+
+    Its key alone is trusted; Chromium reads no file of authorities, and its own store is the user's.
+    """
+    place = urlsplit(url)
+    assert place.hostname
+    certificate = x509.load_pem_x509_certificate(
+        ssl.get_server_certificate((place.hostname, place.port or 443), ca_certs=str(ca)).encode()
+    )
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return f"--ignore-certificate-errors-spki-list={base64.b64encode(hashlib.sha256(key).digest()).decode()}"
+
+
+def launcher(place: Path, *arguments: str) -> Path:
     """A program for ``$BROWSER``, made in the new directory ``place``: it opens its argument in a browser, and stays
     as long as that does. What it has opened is seen with `launched`."""
     place.mkdir()
     options = ["--headless", "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={place / 'profile'}"]
     program = place / "open"
-    command = shlex.join([str(chromium()), *options, *_arguments(trusted)])
+    command = shlex.join([str(needed()), *_ARGUMENTS, *options, *arguments])
     program.write_text(f'#!/bin/sh\nexec {command} "$1" >/dev/null 2>&1\n')
     program.chmod(0o700)
     return program
@@ -81,22 +99,3 @@ def launched(place: Path) -> Iterator[Page]:
             yield page
         finally:
             browser.new_browser_cdp_session().send("Browser.close")
-
-
-def _arguments(trusted: Sequence[str]) -> list[str]:
-    arguments = [f"--ignore-certificate-errors-spki-list={','.join(trusted)}"] if trusted else []
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium's own cannot be had as root.
-    return arguments
-
-
-def pin(url: str, ca: Path) -> str:
-    """The key of the server at ``url``, once it has proved itself with ``ca``: the one certificate that a page may use
-    which Chromium's own roots do not vouch for."""
-    place = urlsplit(url)
-    assert place.hostname
-    certificate = x509.load_pem_x509_certificate(
-        ssl.get_server_certificate((place.hostname, place.port or 443), ca_certs=str(ca)).encode()
-    )
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(key).digest()).decode()

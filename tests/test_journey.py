@@ -19,7 +19,6 @@ from hoop_mitm.devkit.google import WORKFORCE_AUDIENCE
 from hoop_mitm.devkit.issuer import CLIENT_ID
 from hoop_mitm.devkit.world import World, _free_port
 from tests import browser
-from tests.browser import NoBrowser
 from tests.clients import environments
 from tests.clients.environments import NotHere
 from tests.terminals import Terminal
@@ -71,10 +70,10 @@ class Newcomer:
 
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
+    browser.needed()
     try:
-        browser.chromium()
         made = Newcomer(tmp_path / "home")
-    except (NotHere, NoBrowser) as reason:
+    except NotHere as reason:
         pytest.skip(str(reason))
     yield made
     made.stop()
@@ -95,7 +94,8 @@ def signs_in_on_a_device(newcomer: Newcomer, world: World, user: str) -> str:
     """`login` shows a code, which is entered in a browser that could be anywhere; what the terminal says."""
     with newcomer.types("login") as terminal:
         page, code = terminal.until(r"enter the code ([A-Z]{4}-[A-Z]{4}):\s+(https://\S+)").group(2, 1)
-        with browser.opened(browser.pin(page, world.ca)) as tab:
+        with browser.open_browser(browser.trusting(page, world.ca)) as opened:
+            tab = opened.new_page()
             tab.goto(page)
             tab.get_by_label("The code that your device shows").fill(code)
             tab.get_by_role("button", name="Next").click()
@@ -110,7 +110,7 @@ def signs_in_on_a_device(newcomer: Newcomer, world: World, user: str) -> str:
 def signs_in_here(newcomer: Newcomer, world: World, user: str) -> str:
     """`login` opens the browser of this machine, which is sent back to it; what the terminal says."""
     place = newcomer.home / "browser"
-    program = browser.launcher(place, browser.pin(world.issuer.url, world.ca))
+    program = browser.launcher(place, browser.trusting(world.issuer.url, world.ca))
     with newcomer.types("login", BROWSER=str(program)) as terminal:
         with browser.launched(place) as tab:
             expect(tab.locator("body")).to_contain_text("Who are you?")
