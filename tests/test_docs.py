@@ -1,6 +1,5 @@
 """The documentation is held to what is there: commands, options, make's targets, files, and examples that work."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,9 @@ import click
 import pytest
 
 from hoop_mitm.cli import COMMANDS, load
-from hoop_mitm.client import client_environment, write_credentials
 from hoop_mitm.config import load as load_config
-from hoop_mitm.identity.exchange import audience_for
 from tests.examples import blocks_of
+from tests.test_journey import BQ
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -98,23 +96,9 @@ def test_the_readmes_configuration_is_a_valid_one(tmp_path: Path) -> None:
     assert config.connections[0].name == "warehouse"
 
 
-def test_the_readmes_credentials_file_is_the_one_that_hoop_mitm_writes(tmp_path: Path) -> None:
-    shown, _ = map(json.loads, blocks_of(ROOT / "README.md", "json"))
+def test_the_readmes_five_commands_are_those_of_the_newcomers_journey() -> None:
+    """What tests/test_journey.py does, in this order."""
+    [journey] = [block for block in blocks_of(ROOT / "README.md", "sh") if block.startswith("hoop-mitm init")]
 
-    written = json.loads(write_credentials(tmp_path / "c", audience_for("warehouse"), tmp_path / "t").read_text())
-
-    assert {name: shown[name] for name in shown if name != "credential_source"} == {
-        name: written[name] for name in shown if name != "credential_source"
-    }
-
-
-def test_the_readmes_variables_are_those_that_clients_are_given() -> None:
-    _, settings = map(json.loads, blocks_of(ROOT / "README.md", "json"))
-    shown = settings["terminal.integrated.env.linux"]
-    home = Path("/home/you/hoop-mitm")
-
-    given = client_environment(
-        "http://127.0.0.1:8080", home / "certs/bundle.pem", home / "credentials.json", "acme-analytics", {}
-    )
-
-    assert {name: given[name] for name in shown} == shown
+    assert [line.split()[1] for line in journey.splitlines()] == ["init", "login", "run", "sessions", "show"]
+    assert f"hoop-mitm {' '.join(BQ)} " in journey

@@ -22,6 +22,7 @@ from hoop_mitm.devkit.world import World
 from hoop_mitm.login import load_profile
 from hoop_mitm.setup.jsonc import parse, value_of
 from tests.clients import environments
+from tests.clients.clients import Bq, Client, Node, Python, Toolbox
 from tests.clients.environments import NotHere
 from tests.examples import blocks_of
 from tests.gateways import RunningGateway
@@ -204,14 +205,31 @@ def test_cursor(laptop: Laptop) -> None:
 
     kitchen.run(put)
 
-    given = value_of(parse(settings.read_text()))["terminal.integrated.env.linux"]
-    code = "from google.cloud import bigquery; print(list(bigquery.Client().query_and_wait('SELECT 1'))[0][0])"
-    # A terminal has what Cursor has, with these laid over; null takes away.
-    terminal = {**kitchen.environment, **{name: value for name, value in given.items() if value is not None}}
-    done = subprocess.run(["python", "-c", code], env=terminal, capture_output=True, text=True, timeout=90, check=True)
-    assert done.stdout == "1\n"
+    assert Python("query").query(terminal_of(settings, kitchen), "SELECT 1 AS one").result == [{"one": "1"}]
     kitchen.run(remove)
     assert settings.read_bytes() == before
+
+
+@pytest.mark.parametrize("client", [Bq(), Node(), Toolbox()], ids=lambda client: client.name)
+def test_in_cursors_terminal(laptop: Laptop, client: Client) -> None:
+    try:
+        client.ready()
+    except NotHere as reason:
+        pytest.skip(str(reason))
+    kitchen = Kitchen(laptop, "cursor.md")
+    settings = laptop.home / ".config" / "Cursor" / "User" / "settings.json"
+    settings.parent.mkdir(parents=True)
+
+    kitchen.run(blocks_of(kitchen.page, "sh")[0])
+
+    assert client.query(terminal_of(settings, kitchen), "SELECT 1 AS one").result == [{"one": "1"}]
+
+
+def terminal_of(settings: Path, kitchen: Kitchen) -> dict[str, str]:
+    """A terminal has what Cursor has, with its settings laid over; null takes away."""
+    given = value_of(parse(settings.read_text()))["terminal.integrated.env.linux"]
+    laid_over = {**kitchen.environment, **given}
+    return {name: value for name, value in laid_over.items() if value is not None}
 
 
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="the page shows Linux's paths")
