@@ -3,9 +3,13 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import gateway, reading
+from benchmarks import diffing, gateway, reading
 
-BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {"gateway": gateway.main, "reading": reading.main}
+BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "diffing": diffing.main,
+    "gateway": gateway.main,
+    "reading": reading.main,
+}
 
 
 def main(arguments: Sequence[str]) -> int:

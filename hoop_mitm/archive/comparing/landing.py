@@ -118,7 +118,9 @@ class Landing:
         """Polls, and answers without rows, are read; what else there is was got and is not kept."""
         levels = tuple(sorted({each.level for each in recorded} - {"full"}))
         gone = [each for each in recorded if each.state in ("complete", "truncated") and self._is_gone(each)]
-        return Missing("unrecorded", levels) if gone or (levels and recorded) else Missing("unread")
+        # Who opens a stream reads from it: where nothing of it lies here, that says nothing of the client.
+        opened = any(each.door == "storage.CreateReadSession" for each in recorded)
+        return Missing("unrecorded", levels) if gone or opened or (levels and recorded) else Missing("unread")
 
     def _is_gone(self, answer: _Recorded) -> bool:
         if answer.body is None:

@@ -316,7 +316,7 @@ def _why(letter: str, found: Missing) -> str:
             return f"What is recorded of {letter}'s rows cannot be read"
     if found.levels:
         return f"{letter}'s rows were not recorded (level {', '.join(found.levels)})"
-    return f"{letter}'s rows are not in the recording any more"
+    return f"{letter}'s rows are not in the recording, or not any more"
 
 
 def _read(letter: str, part: Landed) -> str:
