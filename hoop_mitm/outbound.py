@@ -45,14 +45,21 @@ class _Adapter(HTTPAdapter):
         return host_params, pool_kwargs
 
 
+class _Session(requests.Session):
+    """Asks whom it was told to ask. A redirect would have it send the same form, tokens and all, to somebody else."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests' signature
+        return None
+
+
 def session(upstream: Upstream, *, ca: Path | None = None) -> requests.Session:
-    """A `requests` session that reaches the outside as the gateway does.
+    """A `requests` session that reaches the outside as the gateway does, and follows no redirects.
 
     Args:
         upstream: host overrides, proxy and CA.
         ca: PEM bundle to verify with instead of the upstream's.
     """
-    made = requests.Session()
+    made = _Session()
     made.trust_env = False
     made.mount("https://", _Adapter(upstream.hosts))
     if bundle := ca or upstream.ca:

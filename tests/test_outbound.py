@@ -1,11 +1,14 @@
 """The gateway's own calls go where it was told, and prove whom they reached."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 import requests
 
 from hoop_mitm.config.model import Upstream
+from hoop_mitm.devkit.http import Request, Response, Servers
+from hoop_mitm.devkit.pki import WorldCA
 from hoop_mitm.devkit.world import World
 from hoop_mitm.outbound import Fetcher, session
 
@@ -46,3 +49,23 @@ def test_a_fetcher_gives_a_document_and_no_error_page(world: World) -> None:
     assert world.issuer.url.encode() in document
     with pytest.raises(OSError, match="404"):
         asyncio.run(fetch(f"{world.issuer.url}/nothing-here", world.ca))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_what_is_sent_goes_to_nobody_else_whatever_the_answer_says(tmp_path: Path, status: int) -> None:
+    authority, servers, seen = WorldCA(tmp_path), Servers(), []
+    certificate = authority.issue("here", ("127.0.0.1",))
+
+    def elsewhere(request: Request) -> Response:
+        seen.append(request)
+        return Response()
+
+    servers.start()
+    try:
+        there = f"https://127.0.0.1:{servers.listen(elsewhere, certificate)}/"
+        redirect = Response(status, headers={"location": there})
+        here = f"https://127.0.0.1:{servers.listen(lambda _: redirect, certificate)}/token"
+        answer = session(Upstream(ca=authority.certificate)).post(here, data={"refresh_token": "secret"})
+    finally:
+        servers.stop()
+    assert (answer.status_code, answer.url, seen) == (status, here, [])
