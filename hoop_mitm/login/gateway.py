@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -84,8 +85,11 @@ def _why_not(profile: ClientProfile, id_token: str) -> str:
 
 
 def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, Any]:
-    gateway = profile.gateway
-    session = outbound.session(Upstream(proxy=gateway.url), ca=profile.authority)
+    gateway, authority = profile.gateway, profile.authority
+    if authority is None or not authority.is_file():
+        # With the roots of this machine any proxy would do, and the token would go to Google.
+        raise _unproven(profile, authority)
+    session = outbound.session(Upstream(proxy=gateway.url), ca=authority)
     # The gateway itself may be on this machine, and is the proxy here, not what is reached through it.
     session.proxies = {"https": gateway.url}
     try:
@@ -99,7 +103,7 @@ def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, A
     except requests.exceptions.JSONDecodeError:
         raise _not_ours(profile) from None
     except requests.RequestException:
-        if gateway.config and gateway.config.is_file():
+        if _is_started_here(profile):
             raise NotStarted(
                 f"The gateway at {gateway.url} does not answer; `hoop-mitm run` starts it when it is needed."
             ) from None
@@ -109,6 +113,27 @@ def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, A
     if answer.status_code >= requests.codes.server_error or not isinstance(said, dict):
         raise _not_ours(profile)
     return said
+
+
+def _unproven(profile: ClientProfile, authority: Path | None) -> Unreachable:
+    if authority is None:
+        return Unreachable(
+            f"{_file()} does not say by which authority the gateway is known, so nothing was sent to "
+            f"{profile.gateway.url}. Ask its owner for the certificate, and name it under gateway.ca."
+        )
+    if _is_started_here(profile):
+        return NotStarted(
+            f"There is no certificate of the gateway's authority at {authority} yet: `hoop-mitm run` starts the gateway "
+            "when it is needed, which makes it."
+        )
+    return Unreachable(
+        f"There is no certificate of the gateway's authority at {authority}, so nothing was sent to "
+        f"{profile.gateway.url}. Ask its owner for it."
+    )
+
+
+def _is_started_here(profile: ClientProfile) -> bool:
+    return bool(profile.gateway.config and profile.gateway.config.is_file())
 
 
 def _not_ours(profile: ClientProfile) -> Unreachable:
