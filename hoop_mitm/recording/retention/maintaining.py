@@ -26,8 +26,10 @@ def maintained(layout: Layout, *, wait: float = PATIENCE) -> Iterator[None]:
     """Have the archive to oneself, but for readers. What somebody who was killed at this has left is removed.
 
     Raises:
-        RecordingError: somebody else maintains it, or folds, all the time.
+        RecordingError: there is none, or somebody else maintains it, or folds, all the time.
     """
+    if not layout.archive.exists():
+        raise RecordingError(f"There is no recording at {layout.archive}.")
     hold = Hold(layout.maintenance_lock)
     try:
         layout.journal.mkdir(mode=0o700, exist_ok=True)
