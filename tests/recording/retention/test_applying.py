@@ -399,3 +399,30 @@ def test_what_is_said_to_be_gone_is_gone_and_nothing_else(tmp_path):
         )
         assert still == [], part
     recorded.verified()
+
+
+def test_short_texts_that_duckdb_packs_together_are_gone_too(tmp_path):
+    """It keeps them in dictionaries and packed in other ways, so that they do not stand in the bytes as they are."""
+    short = "Qz7Jw"
+    recorded = Recorded(tmp_path)
+    session = recorded.session("alice", age=50)
+    for number in range(300):
+        operation = Operation(QUERY, "acme", statement=f"SELECT '{short}', {number}", labels={"about": short})
+        answer = {"error": {"code": 400, "message": f"{short} {number % 7}", "errors": [{"reason": "invalidQuery"}]}}
+        recorded.exchange(
+            session, 50, operation, url=f"{BASE}/queries", request={"query": short * 3}, answer=answer, status=400
+        )
+    young = recorded.job(age=1)
+    recorded.fold()
+    before = finds(tmp_path, short)
+    assert {"hoop.duckdb jobs.statement", "hoop.duckdb jobs.error", "hoop.duckdb records.statement"} <= before
+    assert any("bodies.data" in place for place in before)
+
+    recorded.apply(cutoffs(acme=cutoff(30, 40)))
+
+    assert finds(tmp_path, short) == set()
+    assert ask(tmp_path, "SELECT count(*), count(DISTINCT error) FROM jobs WHERE error = 'deleted by retention'") == [
+        (300, 1)
+    ]
+    assert finds(tmp_path, young.statement)
+    recorded.verified()
