@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
         "ca": ("hoop_mitm.cli.ca:ca", "Look at, renew or remove the gateway's certificate authority."),
         "keys": ("hoop_mitm.cli.keys:keys", "Look at and rotate the gateway's signing keys."),
+        "migrate": ("hoop_mitm.cli.migrate:migrate", "Bring a recording of an older version up to date."),
         "retention": (
             "hoop_mitm.cli.retention:retention",
             "Delete what is older than hoop.yaml keeps it, hold sessions back from that, or erase a person.",

@@ -3,13 +3,14 @@
 import base64
 import binascii
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from hoop_mitm.errors import ConfigError
-from hoop_mitm.keyfiles import KeyFiles, fingerprint
+from hoop_mitm.keyfiles import KeyFiles, fingerprint, made_at
 
 _FILES = KeyFiles(
     "recording",
@@ -75,6 +76,16 @@ class RecordingKeys:
     @classmethod
     def _of(cls, private: tuple[Ed25519PrivateKey, ...]) -> "RecordingKeys":
         return cls(tuple(RecordingKey.of(key) for key in private))
+
+    @staticmethod
+    def made_at(directory: Path) -> dict[str, datetime]:
+        """When the keys in ``directory`` were made, by fingerprint, the oldest first; nothing is made.
+
+        Raises:
+            ConfigError: as for :meth:`load_or_create`.
+        """
+        keys, paths = _FILES.load(directory), _FILES.paths(directory)
+        return {RecordingKey.of(key).fingerprint: made_at(path) for key, path in zip(keys, paths, strict=True)}
 
     def get(self, wanted: str) -> RecordingKey | None:
         """The key with this fingerprint."""
