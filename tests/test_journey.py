@@ -131,6 +131,7 @@ def chooses(tab: Page, user: str) -> None:
 WAYS = {"with a code": signs_in_on_a_device, "with the browser": signs_in_here}
 
 
+@pytest.mark.timeout(300)  # Seven programs and a browser, beside whatever else is tested.
 @pytest.mark.parametrize("sign_in", WAYS.values(), ids=WAYS.keys())
 def test_from_nothing_to_a_recorded_query(newcomer: Newcomer, world: World, sign_in: SignIn) -> None:
     made = newcomer.sees("init", *options(world))

@@ -26,6 +26,6 @@ def success(tokens: Tokens) -> str:
 
 
 def failure(error: HoopError) -> str:
-    """The answer without one. ``code`` is free text for Google; ours are HTTP's."""
+    """The answer without one. ``code`` is free text for Google; ours are HTTP's. Their libraries end the sentence."""
     code = "503" if isinstance(error, Unreachable) else "401"
-    return json.dumps({"version": 1, "success": False, "code": code, "message": str(error)})
+    return json.dumps({"version": 1, "success": False, "code": code, "message": str(error).removesuffix(".")})

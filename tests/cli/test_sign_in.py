@@ -18,6 +18,7 @@ import pytest
 from hoop_mitm.client.outfit import fit_out, source_of
 from hoop_mitm.devkit.world import World
 from tests.attacks.tokens import session_token, use
+from tests.clients import environments
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
 from tests.login import people
@@ -218,6 +219,26 @@ def test_the_executable_form_answers_failures_too(laptop: Laptop, world: World) 
     said = json.loads(laptop.hoop("token", "--format", "executable").stdout)
     assert said["token_type"] == "urn:ietf:params:oauth:token-type:jwt"
     assert world.issuer.verify(said["id_token"])["exp"] == said["expiration_time"]
+
+
+SIGNS_OUT = """
+bq query --nouse_legacy_sql 'SELECT 1 AS one' || exit 9
+hoop-mitm logout || exit 8
+bq query --nouse_legacy_sql 'SELECT 2 AS two'
+"""
+
+
+def test_bq_says_what_to_do_when_its_user_has_signed_out(laptop: Laptop) -> None:
+    try:
+        environments.bq()
+    except environments.NotHere as reason:
+        pytest.skip(str(reason))
+    login(laptop).communicate(timeout=60)
+    done = laptop.hoop("run", "--", "sh", "-c", SIGNS_OUT)
+    assert done.returncode == 1, done.stderr
+    assert "| one |" in done.stdout
+    assert "| two |" not in done.stdout
+    assert "Run `hoop-mitm login`" in done.stdout + done.stderr
 
 
 LOOP = """
