@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from hoop_mitm.errors import ConfigError
 from hoop_mitm.init.answers import Answers
@@ -178,12 +179,8 @@ class Draft:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.differs:
                 backup = self.path.with_name(f"{self.path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}.bak")
-                backup.write_bytes(self.path.read_bytes())
-                backup.chmod(self.path.stat().st_mode & 0o777)
-            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            temporary.touch(mode=self.mode)
-            temporary.write_text(self.text)
-            temporary.replace(self.path)
+                _put(backup, self.path.read_bytes(), self.path.stat().st_mode & 0o777)
+            _put(self.path, self.text.encode(), self.mode)
         except OSError as error:
             raise ConfigError(f"this cannot be written: {error.strerror}", file=self.path) from None
         return backup
@@ -195,3 +192,16 @@ class Draft:
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"this cannot be read: {error}", file=self.path) from None
+
+
+def _put(path: Path, data: bytes, mode: int) -> None:
+    """In one step; what is not there yet is open to nobody else, and no link that somebody left there is followed."""
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
