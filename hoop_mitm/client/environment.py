@@ -28,6 +28,7 @@ _NO_PROXY = ("NO_PROXY", "no_proxy", "no_grpc_proxy")
 #: Variables that lead a client past the gateway, or to another identity: taken out of what a child inherits.
 BYPASSES = (
     "BIGQUERY_EMULATOR_HOST",
+    "BIGQUERY_ENDPOINT",
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGQUERY",
     "CLOUDSDK_AUTH_ACCESS_TOKEN",
     "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",

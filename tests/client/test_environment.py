@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hoop_mitm.client import BYPASSES, child_environment, client_environment
+from hoop_mitm.client import BYPASSES, child_environment, client_environment, endpoint_environment
 
 PROXY = "http://127.0.0.1:8080"
 
@@ -71,3 +71,8 @@ def test_a_child_does_not_inherit_what_leads_past_the_gateway(variable):
 
 def test_a_child_keeps_the_rest():
     assert child_environment({"HOME": "/h", "A": "old"}, {"A": "new"}) == {"HOME": "/h", "A": "new"}
+
+
+def test_no_variable_that_names_an_endpoint_is_inherited():
+    named = endpoint_environment("http://127.0.0.1:9", Path("c"), "p")
+    assert {name for name, value in named.items() if "127.0.0.1" in value} <= set(BYPASSES)
