@@ -78,9 +78,10 @@ class Backlog:
     async def _write(self, flow_id: str, records: Sequence[Record], owns: Mapping[Resource, Owner], size: int) -> None:
         try:
             await self._recorder.write(*records, owns=owns)
-        except RecordingError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the answer is given and its record is not
             self._lost.append(flow_id)
-            logger.error("The record of an answer that was given is lost: %s", error)  # noqa: TRY400 - it says it all
+            why = error if isinstance(error, RecordingError) else type(error).__name__
+            logger.error("The record of an answer that was given is lost: %s", why)  # noqa: TRY400 - it says it all
         finally:
             self._bytes -= size
             for resource in owns:
