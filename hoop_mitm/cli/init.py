@@ -20,6 +20,12 @@ _NEEDS = {
     "service_account": ("key_file", "Key file of the service account"),
 }
 
+_WAYS = """How does the gateway reach Google?
+  federation       each person's own token is traded; no key
+  impersonation    its own Google login takes on a service account; no key file
+  adc              its own Google login
+  service_account  a key file"""
+
 
 @click.command(
     epilog="""\b
@@ -150,11 +156,7 @@ def _ask(given: dict[str, Any], name: str, question: str, *, hide: bool = False)
 def _choose(given: dict[str, Any]) -> str:
     if not sys.stdin.isatty():
         _missing("credential")
-    click.echo(
-        "How does the gateway reach Google? federation: each person's own token is traded, no key. impersonation: its "
-        "own Google login takes on a service account, no key file. adc: its own Google login. service_account: a key file.",
-        err=True,
-    )
+    click.echo(_WAYS, err=True)
     kinds = ["federation", "impersonation", "adc", "service_account"]
     return str(
         click.prompt(
