@@ -66,7 +66,8 @@ def compare(
     to be unique in both results.
     """
     shared = schemas.common(before.columns, after.columns)
-    reasons = dict.fromkeys(ways.ignore, "--ignore") | left_out
+    reasons = dict.fromkeys(ways.ignore, "--ignore")
+    reasons.update(left_out)
     columns, ignored = schemas.without(shared, list(reasons))
     by_name = {name.lower(): reason for name, reason in reasons.items()}
     said = tuple((name, by_name[name.lower()]) for name in ignored)

@@ -107,7 +107,9 @@ def _of_query(query: "exp.Query", wanted: frozenset[str], known: Mapping[str, _O
                 continue
             found.extend(only)
             continue
-        found.append((projection.alias_or_name, _cause(projection, wanted, sources)))
+        named = isinstance(projection, exp.Column | exp.Dot)
+        name = projection.alias_or_name if named else projection.alias
+        found.append((name, _cause(projection, wanted, sources)))
     return found
 
 

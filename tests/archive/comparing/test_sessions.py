@@ -3,9 +3,9 @@ import json
 import pytest
 
 from hoop_mitm.archive import align, diff, open_archive
-from hoop_mitm.archive.comparing import shape
+from hoop_mitm.archive.comparing import Options, Ways, shape
 from hoop_mitm.bigquery.fingerprints import fingerprint
-from tests.archive.building import NOON, columns, seconds
+from tests.archive.building import NOON, Builder, columns, seconds, table_ref, wire_rows
 
 ID_AND_V = columns(id="INTEGER", v="STRING")
 RESULT = [(1, "a"), (2, "b"), (3, "c")]
@@ -204,3 +204,196 @@ def test_the_json_says_same_and_each_change(two):
         {"change": "removed", "a": {"id": 3, "v": "c"}, "b": None, "cells": []}
     ]
     assert found["jobs"][1]["a"] is None
+
+
+# What is only partly recorded.
+
+
+def pages(two, side, statement, *parts, total, **changes):
+    """A result of ``total`` rows of which the client read ``parts``."""
+    two.asked[side] += 1
+    at = NOON + seconds(3600 * side + two.asked[side])
+    given = {"fingerprint": fingerprint(statement), "row_count": total, "schema": json.dumps({"fields": ID_AND_V})}
+    key = two.builder.job(two.ids[side], statement, at=at, **given | changes)
+    url = "https://bigquery.googleapis.com/bigquery/v2/projects/acme/queries/x"
+    for place, rows in enumerate(parts):
+        answer = {"totalRows": str(total), "rows": wire_rows(rows), "pageToken": f"p{place + 1}"}
+        two.builder.flow(
+            two.ids[side],
+            at=at + seconds(place / 10),
+            job_key=key,
+            url=url + (f"?pageToken=p{place}" if place else ""),
+            response_body=answer,
+        )
+
+
+PLAIN, SORTED = "SELECT id, v FROM t", "SELECT id, v FROM t ORDER BY id"
+FIRST, OTHER = [(1, "a"), (2, "b")], [(1, "a"), (2, "x")]
+
+
+@pytest.mark.parametrize(
+    ("statement", "before", "after", "outcome", "counted"),
+    [
+        # Both read the same part.
+        (PLAIN, [FIRST], [FIRST], "same", (0, 0, 0)),
+        (SORTED, [FIRST], [OTHER], "different", (0, 0, 1)),
+        # Only one read it all: what the other lacks says nothing, and what only it has, does.
+        (PLAIN, [FIRST], [FIRST, [(3, "c")]], "unknown", (0, 0, 0)),
+        (PLAIN, [FIRST, [(3, "c")]], [FIRST], "unknown", (0, 0, 0)),
+        (PLAIN, [[(9, "z")]], [FIRST, [(3, "c")]], "different", (0, 1, 0)),
+        (PLAIN, [OTHER], [FIRST, [(3, "c")]], "different", (0, 0, 1)),
+        # Both read another part of what has no order.
+        (PLAIN, [[(1, "a"), (2, "b")]], [[(2, "b"), (3, "c")]], "unknown", (0, 0, 0)),
+    ],
+)
+def test_what_was_not_read_is_no_difference(two, statement, before, after, outcome, counted):  # noqa: PLR0917
+    pages(two, 0, statement, *before, total=3)
+    pages(two, 1, statement, *after, total=3)
+    found = two.compare()
+    [job] = found.jobs
+    assert found.outcome == outcome
+    assert (job.rows.added, job.rows.removed, job.rows.changed) == counted
+    told = [*job.remarks, *job.unknown]
+    assert any("read" in sentence and "of 3 rows" in sentence for sentence in told)
+
+
+def test_pages_that_were_asked_for_twice_are_rows_once(two):
+    pages(two, 0, PLAIN, FIRST, [(3, "c")], total=3)
+    two.ask(1, PLAIN, [(1, "a"), (2, "b"), (3, "c")])
+    two.builder.tables["flows"].append({**two.builder.tables["flows"][0], "id": "0193-flow-again", "seq": 999})
+    assert two.compare().outcome == "same"
+
+
+def test_rows_that_retention_took_are_neither_the_same_nor_different(two):
+    two.both(PLAIN)
+    gone = two.builder.tables["flows"][-1]["response_body"]
+    two.builder.tables["bodies"] = [row for row in two.builder.tables["bodies"] if row["hash"] != gone]
+    found = two.compare()
+    assert found.outcome == "unknown"
+    assert found.jobs[0].unknown == ("B's rows are not in the recording, or not any more, so rows were not compared.",)
+
+
+def test_a_level_that_keeps_no_rows_is_named(two):
+    for side in (0, 1):
+        key = two.builder.job(two.ids[side], PLAIN, at=NOON + seconds(3600 * side), row_count=3)
+        two.builder.flow(two.ids[side], job_key=key, level="metadata", response_body=None)
+    found = two.compare()
+    assert found.outcome == "unknown"
+    assert "level metadata" in found.jobs[0].unknown[0]
+
+
+def test_clients_that_read_no_rows_are_the_same(two):
+    for side in (0, 1):
+        two.builder.job(two.ids[side], PLAIN, at=NOON + seconds(3600 * side), row_count=3)
+    assert two.compare().outcome == "same"
+
+
+def test_rows_that_do_not_fit_their_schema_are_not_compared(two):
+    two.ask(0, PLAIN)
+    two.ask(1, PLAIN, [("one", "a"), (2, "b"), (3, "c")])
+    found = two.compare()
+    assert found.outcome == "unknown"
+    assert "cannot be read" in found.jobs[0].unknown[0]
+
+
+# Cost, tables, executed statements, parameters.
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differences"),
+    [
+        ({"bytes_billed": 10 * 2**20}, {"bytes_billed": 20 * 2**20}, ("cost",)),
+        ({"bytes_billed": 20 * 2**20}, {"bytes_billed": 10 * 2**20}, ("cost",)),
+        ({"bytes_billed": 100}, {"bytes_billed": 105}, ()),
+        ({"bytes_billed": 10 * 2**20}, {"bytes_billed": 0, "cache_hit": True}, ()),
+        ({"slot_ms": 10}, {"slot_ms": 100_000, "took": 60}, ()),
+        ({"executed_statement": None}, {"executed_statement": "SELECT id, 'x' AS v FROM t"}, ("executed",)),
+        ({"executed_statement": "SELECT 1 AS a"}, {"executed_statement": "select 1 as a"}, ()),
+        (
+            {"referenced_tables": [table_ref("acme.shop.t")]},
+            {"referenced_tables": [table_ref("acme.shop.u")]},
+            ("tables",),
+        ),
+        ({"referenced_tables": [table_ref("acme.shop.t")]}, {"referenced_tables": []}, ()),
+        ({"destination": table_ref("acme._a.anon1")}, {"destination": table_ref("acme._a.anon2")}, ()),
+        ({"destination": table_ref("acme.shop.x")}, {"destination": table_ref("acme.shop.y")}, ("destination",)),
+        ({"message": "Ask ann."}, {"message": "Ask bob."}, ("verdict",)),
+    ],
+)
+def test_what_else_can_differ(two, before, after, differences):
+    two.ask(0, "SELECT id, v FROM t", **before)
+    two.ask(1, "SELECT id, v FROM t", **after)
+    assert two.said()[0][3] == differences
+
+
+def test_parameters_are_part_of_a_query(two):
+    for side in (0, 1):
+        key = two.builder.job(two.ids[side], "SELECT @n", at=NOON + seconds(3600 * side))
+        parameter = {"name": "n", "parameterType": {"type": "INT64"}, "parameterValue": {"value": str(side)}}
+        body = {"query": "SELECT @n", "queryParameters": [parameter]}
+        two.builder.flow(two.ids[side], job_key=key, door="jobs.query", request_body=body, response_body={})
+    [job] = two.compare().jobs
+    assert job.differences == ("parameters",)
+    assert '"value": "0"' in job.parameters[0]
+
+
+def test_names_that_bigquery_makes_up_are_no_difference(two):
+    for side in (0, 1):
+        hidden = f"_{str(side) * 40}.anon{'ab'[side] * 40}"
+        statement = f"SELECT * FROM `acme.{hidden}` WHERE job = 'job_of_side_{side}'"
+        two.builder.job(
+            two.ids[side], "SELECT 1", at=NOON + seconds(3600 * side), id=f"job_of_side_{side}", row_count=0
+        )
+        two.builder.job(two.ids[side], statement, at=NOON + seconds(3600 * side + 1), row_count=0)
+    assert two.compare().same
+
+
+# What is done without a job.
+
+
+def listed(two, side, rows, **changes):
+    at = NOON + seconds(3600 * side)
+    url = "https://bigquery.googleapis.com/bigquery/v2/projects/acme/datasets/shop/tables/t/data"
+    answer = {"totalRows": str(len(rows)), "rows": wire_rows(rows)}
+    two.builder.flow(
+        two.ids[side],
+        at=at,
+        door="tabledata.list",
+        url=url,
+        tables=[table_ref("acme.shop.t")],
+        **{"response_body": answer} | changes,
+    )
+
+
+def test_rows_that_were_read_without_a_job_are_compared(two):
+    listed(two, 0, [(1, "a"), (2, "b")])
+    listed(two, 1, [(2, "b")])
+    [job] = two.compare().jobs
+    assert (job.change, job.differences, job.rows.removed) == ("changed", ("rows",), 1)
+
+
+def test_a_refusal_without_a_job_is_named(two):
+    listed(two, 0, [(1, "a")])
+    listed(two, 1, [], decision="deny", rule="hidden", state="refused", status=403, response_body=None)
+    [job] = two.compare().jobs
+    assert job.differences == ("verdict",)
+
+
+def test_two_archives_are_compared(two, tmp_path):
+    other = Two(Builder(tmp_path / "other.duckdb"))
+    two.ask(0, PLAIN)
+    other.ask(1, PLAIN, RESULT[:2])
+    with open_archive(two.builder.write()) as one, open_archive(other.builder.write()) as two_:
+        found = diff(one, one.find(two.ids[0]), two_.find(other.ids[1]), other=two_)
+    assert found.jobs[0].rows.removed == 1
+
+
+def test_columns_that_always_differ_are_left_out_and_may_be_compared(two):
+    statement = "SELECT id, GENERATE_UUID() AS v FROM t"
+    two.both(statement, [(1, "x")], [(1, "y")])
+    with open_archive(two.builder.write()) as archive:
+        sides = [archive.find(each) for each in two.ids]
+        assert diff(archive, *sides).same
+        assert not diff(archive, *sides, Options(functions=())).same
+        assert diff(archive, *sides, Options(Ways(ignore=("v",)), functions=())).same
+        assert diff(archive, *sides, Options(Ways(ignore=("GENERATE_UUID()",)), functions=())).same
