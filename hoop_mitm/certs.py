@@ -6,6 +6,7 @@ being believed for a bank, an intranet, or any address; TLS libraries enforce th
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -245,8 +246,16 @@ def _make(key_file: Path, hosts: tuple[str, ...], lifetime: timedelta, now: date
 
 def _ours(key_file: Path) -> x509.Certificate:
     """The certificate in ``key_file``, if we made it."""
+    with key_file.open("rb") as file:
+        status, data = os.fstat(file.fileno()), file.read()
+    # Clients would trust whatever somebody else has put there.
+    owners = (os.geteuid(), 0, key_file.parent.stat().st_uid)
+    if status.st_uid not in owners or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(
+            f"{key_file} belongs to another user, or other users can write it: they could have planted the authority "
+            "that clients trust. Look at what is there, then remove it, and a new one is made."
+        )
     try:
-        data = key_file.read_bytes()
         cert = x509.load_pem_x509_certificate(data)
         intact = load_pem_private_key(data, None).public_key() == cert.public_key()
         organizations = [name.value for name in cert.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)]

@@ -1,5 +1,6 @@
 """The certificate authority, held to its promise by the TLS libraries that clients use."""
 
+import os
 import shutil
 import socket
 import ssl
@@ -16,6 +17,7 @@ from mitmproxy.certs import CertStore
 
 from hoop_mitm.certs import ensure_ca, read_ca, remove_ca, renew_ca
 from hoop_mitm.errors import ConfigError
+from tests.another_user import USER, needs_root
 
 HOSTS = ("bigquery.googleapis.com", "sts.googleapis.com")
 
@@ -314,3 +316,18 @@ def test_gateways_that_start_together_agree_on_one(directory):
         thread.join()
     assert len(made) == 6
     assert len(set(made)) == 1
+
+
+@pytest.mark.parametrize("name", ["mitmproxy-ca.pem", "hoop-next-ca.pem"])
+@pytest.mark.parametrize("planted", ["writable for others", pytest.param("another user's", marks=needs_root)])
+def test_an_authority_that_others_could_have_planted_is_not_published(directory: Path, name: str, planted: str) -> None:
+    renew_ca(directory, HOSTS)
+    before = (directory / "mitmproxy-ca-cert.pem").read_bytes()
+    if planted == "another user's":
+        os.chown(directory / name, USER, -1)
+    else:
+        (directory / name).chmod(0o666)
+    for ask in (lambda: ensure_ca(directory, HOSTS), lambda: read_ca(directory)):
+        with pytest.raises(ConfigError, match="planted"):
+            ask()
+    assert (directory / "mitmproxy-ca-cert.pem").read_bytes() == before
