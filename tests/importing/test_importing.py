@@ -106,7 +106,7 @@ def test_exchanges_with_bigquery_are_taken_and_others_counted(day, tmp_path):
         "day",
         "(imported)",
         "imported",
-        "python",
+        "gcloud-python",
     )
     assert (session.principal.subject, session.client_address) == ("unknown", "192.0.2.9")
     assert detail.flows[0].started_at.timestamp() == 1_699_999_999.0

@@ -1,5 +1,6 @@
 """Is the file built as an archive is built? A table that is a view, or a view that leaves rows out, deceives every reader."""
 
+import functools
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from hoop_mitm.archive.verify.definitions import mean_the_same
 from hoop_mitm.archive.verify.file import File
 from hoop_mitm.archive.verify.report import Findings, Place, shortened
 
@@ -136,7 +138,7 @@ def _compare_view(kind: str, name: str, found: _Thing | None, expected: _Thing |
         findings.add("structure.extra", f"There is a {kind} {shortened(name)!r}, which no archive has.", place)
     elif found is None:
         findings.add(f"structure.{kind}", f"The {kind} {name} is missing.", place)
-    elif found.definition != expected.definition:
+    elif not mean_the_same(found.definition, expected.definition):
         words = f"The {kind} {name} is not the archive's own: it may show something else than the tables hold."
         findings.add(f"structure.{kind}", words, place)
     elif found.comment != expected.comment:
@@ -157,6 +159,7 @@ def _catalogue(file: File) -> _Catalogue:
     )
 
 
+@functools.cache
 def _reference(*, bundle: bool) -> _Catalogue:
     # Through a file: definitions that were never written read a little differently.
     with tempfile.TemporaryDirectory() as directory:
