@@ -1,0 +1,141 @@
+"""A disk that is really full: nothing that was answered is lost, and it goes on by itself when there is space again."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hoop_mitm.archive.verify import verify
+from hoop_mitm.devkit.world import World
+from hoop_mitm.evidence import RecordingKeys
+from tests.attacks.raw import Got, Raw, bigquery
+from tests.gateways import RunningGateway
+from tests.recordings import ask
+
+PROJECT = "/bigquery/v2/projects/acme"
+QUERIES = f"{PROJECT}/queries"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "hoop-test", str(path)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("a disk that can be filled needs the program mount")
+    if done.returncode:
+        pytest.skip(f"a disk that can be filled needs root: {done.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.fixture
+def gateway(world: World, tmp_path: Path, disk: Path) -> RunningGateway:
+    """Its recording alone lies on the small disk."""
+    (disk / "recordings").mkdir(mode=0o700)
+    (tmp_path / "recordings").symlink_to(disk / "recordings")
+    return RunningGateway(world, tmp_path)
+
+
+@contextlib.contextmanager
+def full(disk: Path, *, but: int = 0) -> Iterator[None]:
+    """While something else takes all of the space, ``but`` for so many bytes."""
+    ballast = disk / "ballast"
+    usage = os.statvfs(disk)
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        left = usage.f_bavail * usage.f_frsize - but
+        while left > 0:
+            left -= file.write(bytes(min(left, 2**16)))
+        while not but:
+            file.write(bytes(512))
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def client(gateway: RunningGateway) -> Raw:
+    return bigquery(gateway.process.address, gateway.config.gateway.certs / "bundle.pem")
+
+
+def query(gateway: RunningGateway, world: World, sql: str) -> Got:
+    with client(gateway) as raw:
+        body = {"query": sql, "useLegacySql": False}
+        return raw.request("POST", QUERIES, token=world.issuer.token("alice"), body=body)
+
+
+def test_nothing_is_lost_and_it_recovers_by_itself(gateway: RunningGateway, world: World, disk: Path) -> None:
+    answered: list[str] = []
+    refused: list[Got] = []
+
+    def asked() -> bool:
+        sql = f"SELECT {len(answered) + len(refused)} AS asked_on_a_small_disk"
+        answer = query(gateway, world, sql)
+        if answer.status == 200:
+            answered.append(sql)
+        else:
+            refused.append(answer)
+        return answer.status == 200
+
+    with gateway:
+        for _ in range(2):
+            assert [asked() for _ in range(5)] == [True] * 5
+            with full(disk):
+                until(lambda: not asked())
+                seen = len(world.bigquery.requests())
+                for _ in range(3):
+                    assert not asked()
+                assert len(world.bigquery.requests()) == seen
+            until(asked)
+        assert {answer.status for answer in refused} == {403}
+        assert "the disk is full" in gateway.log.read_text()
+    statements = ask(gateway.archive, "SELECT statement, count(*) FROM jobs WHERE state = 'DONE' GROUP BY statement")
+    assert sorted(statements) == sorted((sql, 1) for sql in answered)
+    report = verify(gateway.archive, keys=[RecordingKeys.load(gateway.config.gateway.state).newest.fingerprint])
+    assert report.findings == ()
+
+
+def test_a_stream_whose_record_finds_no_room_is_cut_off(gateway: RunningGateway, world: World, disk: Path) -> None:
+    token = world.issuer.token("alice")
+    large = "SELECT n, REPEAT(TO_HEX(MD5(CAST(n AS STRING))), 400) AS filler FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS n"
+    job = {
+        "jobReference": {"projectId": "acme", "jobId": "larger-than-the-disk"},
+        "configuration": {"query": {"query": large, "useLegacySql": False}},
+    }
+    page = f"{QUERIES}/larger-than-the-disk?maxResults=1000"
+    with gateway:
+        with client(gateway) as raw:
+            assert raw.request("POST", f"{PROJECT}/jobs", token=token, body=job).status == 200
+            whole = raw.request("GET", page, token=token)
+        assert (whole.status, len(whole.body) > 12 * 2**20) == (200, True)
+        with full(disk, but=5 * 2**20), client(gateway) as raw:
+            # The connection is closed in the middle: what would be missing must not look whole.
+            assert raw.request("GET", page, token=token).status in (0, 403)
+        until(lambda: query(gateway, world, "SELECT 1 AS again").status == 200)
+        with client(gateway) as raw:
+            assert raw.request("GET", page, token=token).body == whole.body
+    with gateway:
+        # What is left of it is taken up at the latest now.
+        assert query(gateway, world, "SELECT 2 AS again").status == 200
+    found = ask(
+        gateway.archive, "SELECT state, response_size FROM flows WHERE door = 'jobs.getQueryResults' ORDER BY seq"
+    )
+    states = [state for state, _ in found]
+    assert states.count("complete") == 2
+    assert [state for state in states if state != "complete"] in ([], ["truncated"], ["refused"], ["failed"])
+    report = verify(gateway.archive, keys=[RecordingKeys.load(gateway.config.gateway.state).newest.fingerprint])
+    assert report.findings == ()
