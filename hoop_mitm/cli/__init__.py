@@ -60,7 +60,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
         "tail": ("hoop_mitm.cli.tail:tail", "Follow a recording as it grows."),
         "replay": ("hoop_mitm.cli.replay:replay", "Play a session back: who asked what, and what came back."),
-        "export": ("hoop_mitm.cli.export:export", "Write a session in another program's format."),
+        "export": (
+            "hoop_mitm.cli.export:export",
+            "Write a session in another program's format, or as a recording of its own.",
+        ),
         "diff": ("hoop_mitm.cli.diff:diff", "Say what changed from session A to session B."),
         "verify": ("hoop_mitm.cli.verify:verify", "Say whether a recording is what its gateway wrote."),
         "import": (
