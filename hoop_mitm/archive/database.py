@@ -39,6 +39,8 @@ class Database:
         self.path = path
         self._connection = _connect(path, wait)
         try:
+            # It would be drawn on standard output, among the data, where a query takes long.
+            self.all("SET enable_progress_bar = false")
             self._check_version()
         except BaseException:
             self._connection.close()

@@ -48,6 +48,69 @@ def test_different_is_exit_1_and_named(two):
     assert (rows["added"], rows["removed"], rows["changed"], rows["key"]) == (1, 0, 1, ["id"])
 
 
+def test_the_summary_comes_first(two):
+    lines = two([(1, "a"), (2, "x")], ["SELECT new"]).run("diff", "run0", "run1", expect=1).stdout.splitlines()
+    assert lines[3:6] == ["Different: 1 changed, 1 added.", "  1 job with other rows", "  in all: 1 row changed"]
+
+
+def test_what_could_not_be_compared_is_neither_same_nor_different(recording):
+    for side in (0, 1):
+        session = recording.builder.session(f"run{side}", at=NOON + seconds(side))
+        key = recording.builder.job(session, "SELECT 1", row_count=3)
+        recording.builder.flow(session, job_key=key, level="metadata")
+    output = recording.run("diff", "run0", "run1", expect=1).stdout
+    assert "No difference was found, and not everything could be compared" in output
+    assert "level metadata" in output
+    assert json.loads(recording.run("diff", "run0", "run1", "--json", "--no-exit-code").stdout)["outcome"] == "unknown"
+
+
+def test_keys_columns_and_tolerances_are_options(two):
+    recording = two([(1, "x"), (2, "b")])
+    for options, code in (
+        (["--ignore", "v"], 0),
+        (["--ignore", "w"], 1),
+        (["--no-exit-code"], 0),
+        (["--float-tolerance", "1e-9", "--cost-tolerance", "50", "--all-columns"], 1),
+    ):
+        recording.run("diff", "run0", "run1", *options, expect=code)
+    found = json.loads(recording.run("diff", "run0", "run1", "--key", "v", "--json", expect=1).stdout)["jobs"][0][
+        "rows"
+    ]
+    assert (found["key"], found["key_given"], found["added"], found["removed"]) == (["v"], True, 1, 1)
+    output = recording.run("diff", "run0", "run1", "--ignore", "v").stdout
+    assert "Not compared: v (--ignore)." in output
+
+
+def test_sessions_of_two_recordings(two, tmp_path):
+    recording = two([(1, "a")])
+    recording.builder.write()
+    other = tmp_path / "other" / "hoop.duckdb"
+    other.parent.mkdir()
+    other.write_bytes(recording.path.read_bytes())
+    for options, code in ((["run1", "run1"], 0), (["run0", "run1"], 1)):
+        recording.run("diff", *options, "--db-b", str(other.parent), expect=code)
+        recording.run("diff", *options, "--db-a", str(other), expect=code)
+    assert recording.run("diff", "run0", "run1", "--db-a", str(tmp_path / "none"), expect=3).stdout == ""
+
+
+def test_a_page_is_written_for_its_owner_only(two, tmp_path):
+    recording, path = two([(1, "a"), (2, "x")]), tmp_path / "diff.html"
+    recording.run("diff", "run0", "run1", "--html", str(path), expect=1)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "1 row changed" in path.read_text()
+    assert recording.run("diff", "run0", "run1", "--html", "-", expect=1).stdout.startswith("<!doctype html>")
+    recording.run("diff", "run0", "run1", "--html", "-", "--json", expect=2)
+
+
+def test_a_literal_that_was_edited_is_marked_without_colour(recording):
+    for side in (0, 1):
+        session = recording.builder.session(f"run{side}", at=NOON + seconds(side))
+        recording.builder.job(session, f"SELECT {side + 41}", fingerprint="f" * 16, row_count=0)
+    output = recording.run("diff", "run0", "run1", expect=1).stdout
+    assert "~ #1 → #1  literals edited" in output
+    assert "SELECT [-41-]{+42+}" in output
+
+
 def test_turned_around_it_is_removed(two):
     recording = two([(1, "a"), (2, "b")], ["SELECT new"])
     assert "- #2  only in A" in recording.run("diff", "run1", "run0", expect=1).stdout

@@ -5,7 +5,9 @@ somebody interrupts.
 """
 
 import os
+import signal
 import tempfile
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,10 +31,12 @@ class Workspace:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._umask = 0
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._asked_to_end: Any = None
 
     def __enter__(self) -> Self:
         import duckdb
 
+        self._ends_on_request()
         self._directory = tempfile.TemporaryDirectory(prefix="hoop-mitm-diff-")
         # DuckDB makes its files with the rights that are usual.
         self._umask = os.umask(0o077)
@@ -48,6 +52,8 @@ class Workspace:
             },
         )
         self._connection.execute("SET TimeZone = 'UTC'")
+        # It would be drawn on standard output, among the data.
+        self._connection.execute("SET enable_progress_bar = false")
         return self
 
     def __exit__(
@@ -58,6 +64,14 @@ class Workspace:
         os.umask(self._umask)
         if self._directory is not None:
             self._directory.cleanup()
+        if self._asked_to_end is not None:
+            signal.signal(signal.SIGTERM, self._asked_to_end)
+
+    def _ends_on_request(self) -> None:
+        """A process that is asked to end cleans up first, where nobody else saw to that."""
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            self._asked_to_end = signal.signal(signal.SIGTERM, _end)
 
     def run(self, query: str, values: list[Any] | None = None) -> "duckdb.DuckDBPyConnection":
         """Run ``query``; what it gives is read from what is returned, before the next one."""
@@ -101,6 +115,10 @@ class Workspace:
             for name, type_ in found:
                 if (type_ == "VIEW") == (kind == "VIEW"):
                     self.run(f'DROP {kind} IF EXISTS "{name}"')
+
+
+def _end(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 class Shelf:
