@@ -66,17 +66,18 @@ class Left:
     bodies: list[tuple[bytes, int, str]] = field(default_factory=list)
     sessions: dict[str, "Told"] = field(default_factory=dict)
 
-    def tables(self, chain: str, sessions: pa.Schema, easy: Easy) -> dict[str, pa.Table]:
+    def tables(self, chain: str, sessions: pa.Schema, easy: Easy, *, bodies: bool) -> dict[str, pa.Table]:
         """All but the last few, with the chain's name and what the easy ones leave; ``sessions`` is that table's schema."""
         of_sessions = _sessions(self.sessions, sessions)
         named = {
             "left_flow": _table(self.flows, easy.intents, id=pa.string(), seq=pa.int64(), is_open=pa.bool_()),
             "left_event": _table(self.events, None, id=pa.string(), seq=pa.int64()),
-            "left_body": _table(self.bodies, easy.bodies, hash=pa.binary(), seq=pa.int64(), side=pa.string()),
             "left_session": pa.concat_tables([of_sessions, _with_blanks(easy.sessions, of_sessions.schema)])
             if easy.sessions
             else of_sessions,
         }
+        if bodies:
+            named["left_body"] = _table(self.bodies, easy.bodies, hash=pa.binary(), seq=pa.int64(), side=pa.string())
         return {
             name: table.append_column("chain", pa.array([chain] * table.num_rows, pa.string()))
             for name, table in named.items()

@@ -56,7 +56,7 @@ class How:
     Attributes:
         bundle: records may be withheld.
         compare: compare the tables that are made from records.
-        whole: look at how each record is written.
+        whole: look at how each record is written, and which bodies it names.
         held: intents that the fold holds back: they are in no other table yet.
     """
 
@@ -68,7 +68,7 @@ class How:
 
 def look(file: File, span: Span, how: How) -> Seen:
     """Go through ``span``."""
-    easy = easy_ones(file, span) if how.compare and span.rows == span.numbers else Easy()
+    easy = easy_ones(file, span, bodies=how.whole) if how.compare and span.rows == span.numbers else Easy()
     walk = Walk(file, span, how.bundle, easy.seqs, how.whole)
     seen = Seen(span, walk.findings)
     derived = Derived(file, span, walk.findings, easy) if how.compare else None
@@ -84,7 +84,7 @@ def look(file: File, span: Span, how: How) -> Seen:
         if derived:
             derived.close()
             schema = file.table("SELECT * FROM file.main.sessions LIMIT 0").schema
-            seen.left, seen.tables = derived.left, derived.left.tables(span.chain, schema, easy)
+            seen.left, seen.tables = derived.left, derived.left.tables(span.chain, schema, easy, bodies=how.whole)
     except UnreadableError as error:
         words = f"The file cannot be read here, it is damaged: {error}"
         seen.findings.add("file.damaged", words, Place(span.chain, span.first, last=span.last, table="records"))

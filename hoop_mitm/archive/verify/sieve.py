@@ -115,18 +115,16 @@ _EQUAL_ONES = f"""
 #: The first of each session tells of it, and the first and last of a span tell when it was.
 _EASY = f"""
     CREATE OR REPLACE TABLE memory.main.easy AS
-    SELECT
-        seq, {", ".join(f"{_SAYS[name]} AS {name}" for name in _KEPT)},
-        row_number() OVER (PARTITION BY {_SAYS["session_id"]} ORDER BY seq) AS of_session
+    SELECT seq, {", ".join(f"{_SAYS[name]} AS {name}" for name in _KEPT)}
     FROM memory.main.said
     WHERE seq NOT IN ($first, $last) AND {" AND ".join(f"{_SAYS[name]} IS NULL" for name in _ODD)}
+        AND seq NOT IN (SELECT min(seq) FROM memory.main.said GROUP BY {_SAYS["session_id"]})
         AND CASE {_SAYS["state"]}
             WHEN 'open' THEN {_SAYS["id"]} IS NOT NULL AND seq NOT IN (SELECT seq FROM memory.main.rows)
             ELSE seq IN (SELECT seq FROM memory.main.equal)
         END
         AND seq NOT IN (SELECT seq FROM memory.main.rows GROUP BY seq HAVING count(*) > 1)
 """  # noqa: S608 - names of ours
-_FEWER = "DELETE FROM memory.main.easy WHERE of_session = 1 AND session_id IS NOT NULL"
 _SEQS = "SELECT seq FROM memory.main.easy"
 _INTENTS = "SELECT id, seq, true AS is_open FROM memory.main.easy WHERE state = 'open'"
 _BODIES = """
@@ -161,7 +159,7 @@ class Easy:
     sessions: pa.Table | None = None
 
 
-def easy_ones(file: File, span: Span) -> Easy:
+def easy_ones(file: File, span: Span, *, bodies: bool = True) -> Easy:
     """The exchanges of ``span`` that nothing is wrong with; none, when that cannot be said so fast."""
     given = {"chain": span.chain, "first": span.first, "last": span.last}
     try:
@@ -172,13 +170,12 @@ def easy_ones(file: File, span: Span) -> Easy:
         file.run(_ROWS, given)
         file.run(_EQUAL_ONES)
         file.run(_EASY, {"first": span.first, "last": span.last})
-        file.run(_FEWER)
         seqs = file.table(_SEQS)
         return Easy(
             frozenset(seqs.column(0).to_pylist()),
             seqs,
             file.table(_INTENTS),
-            file.table(_BODIES),
+            file.table(_BODIES) if bodies else None,
             file.table(_SESSIONS),
         )
     except UnreadableError:
