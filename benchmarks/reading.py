@@ -7,6 +7,7 @@ answer one small question.
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from benchmarks import machine, page
 from benchmarks.big_archive import make
 from benchmarks.report import table
 from benchmarks.traffic import RARE_VALUE, RARE_WORD, Plan
-from hoop_mitm.cli import COMMANDS
 
 BARE = "duckdb alone"
 _FLOWS = (10_000, 100_000, 1_000_000)
@@ -48,8 +48,9 @@ _READING = """\
 ## How to read it
 
 Seconds are medians of whole processes, from their start to their end; a ratio is the median of the rounds' own ratios to
-*duckdb alone*, which imports DuckDB, opens the same file read-only and counts its sessions. *grows* is how many times
-longer the largest takes than the smallest. Files were read before and lie in the page cache.
+*duckdb alone*, which imports DuckDB, opens the same file read-only and counts its sessions. *CPU s* is of the process and
+all its threads, and says more than seconds do where the machine had other things to do; *CPU grows* is how many times as
+much the largest archive takes as the smallest. Files were read before and lie in the page cache.
 
 - The archives are made up (`python -m benchmarks.big_archive`), by the gateway's own recorder and fold: a job in five
   exchanges, two hundred exchanges in a session, some of it denied, some failed.
@@ -62,9 +63,10 @@ longer the largest takes than the smallest. Files were read before and lie in th
 
 @dataclass(slots=True)
 class Figures:
-    """Seconds of each command by the archive's flows, one a round; and what else is known of each archive."""
+    """Seconds of each command, and of CPU, by the archive's flows, one a round; and what else is known of each archive."""
 
     seconds: dict[tuple[str, int], list[float]] = field(default_factory=dict)
+    cpu: dict[tuple[str, int], list[float]] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
     records: dict[int, int] = field(default_factory=dict)
     made_in: dict[int, float] = field(default_factory=dict)
@@ -82,7 +84,7 @@ class Figures:
         return statistics.median(own / bare for own, bare in pairs)
 
 
-def measure(figures: Figures, archive: Path, flows: int, rounds: int) -> None:
+def measure(figures: Figures, archive: Path, flows: int, rounds: int, *, verify: bool) -> None:
     """Asks everything of one archive, in turn."""
     middle = subprocess.run(
         [sys.executable, "-c", _MIDDLE, str(archive), RARE_WORD], capture_output=True, text=True, check=True
@@ -102,32 +104,35 @@ def measure(figures: Figures, archive: Path, flows: int, rounds: int) -> None:
     }
     for round_ in range(rounds + 1):
         for name, command in commands.items():
-            seconds = _seconds(command, archive, expected=1 if name == "search, in vain" else 0)
+            seconds, cpu = _run(command, archive, expected=1 if name == "search, in vain" else 0)
             # The first one is for the caches.
             if round_:
                 figures.seconds.setdefault((name, flows), []).append(seconds)
-    if any("verify" in section for section in COMMANDS.values()):
-        figures.seconds["verify", flows] = [_seconds(_hoop_mitm("verify", str(archive)), archive)]
+                figures.cpu.setdefault((name, flows), []).append(cpu)
+    if verify:
+        figures.seconds["verify", flows] = [_run(_hoop_mitm("verify", str(archive)), archive)[0]]
 
 
 def _hoop_mitm(*arguments: str) -> list[str]:
     return ["-m", "hoop_mitm.cli", *arguments]
 
 
-def _seconds(command: Sequence[str], archive: Path, expected: int = 0) -> float:
+def _run(command: Sequence[str], archive: Path, expected: int = 0) -> tuple[float, float]:
+    """Seconds, and seconds of CPU, of a process."""
     environment = {**os.environ, "HOOP_DB": str(archive), "TZ": "UTC"}
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
-    took = time.perf_counter() - began
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != expected:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
-    return took
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def render(figures: Figures) -> str:
     """Everything as Markdown."""
     all_flows = sorted(figures.sizes)
-    head = ["asked", *(f"{flows:,}: s" for flows in all_flows), *(f"{flows:,}: ratio" for flows in all_flows), "grows"]
+    columns = [f"{flows:,}: {what}" for what in ("s", "ratio", "CPU s") for flows in all_flows]
+    head = ["asked", *columns, "CPU grows"]
     rows = []
     for command in figures.commands:
         if command in ("verify", "import click"):
@@ -135,8 +140,8 @@ def render(figures: Figures) -> str:
         bare = "import click" if command == "--help" else BARE
         seconds = [figures.median(command, flows) for flows in all_flows]
         ratios = [figures.ratio(command, flows, bare) for flows in all_flows]
-        grows = f"{seconds[-1] / seconds[0]:.1f}"
-        rows.append([command, *(f"{each:.2f}" for each in seconds), *(f"{each:.2f}" for each in ratios), grows])
+        cpu = [statistics.median(figures.cpu[command, flows]) for flows in all_flows]
+        rows.append([command, *(f"{each:.2f}" for each in (*seconds, *ratios, *cpu)), f"{cpu[-1] / cpu[0]:.1f}"])
     archives = table(
         ["flows", "records", "MiB", "bytes a flow", "made in s"],
         [
@@ -179,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=__doc__)
     parser.add_argument("--flows", nargs="+", type=int, default=[*_FLOWS], metavar="N", help="sizes of the archives")
     parser.add_argument("--rounds", type=int, default=7, help="how often everything is asked")
+    parser.add_argument("--verify", action="store_true", help="measure `hoop-mitm verify` too, once for each archive")
     parser.add_argument("--write", action="store_true", help="write the results to RESULTS.md")
     parser.add_argument("--dir", type=Path, help="where the archives go, for as long as it takes")
     parser.add_argument(
@@ -195,9 +201,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 started = time.monotonic()
                 make(archive, Plan(flows, flows // _PER_JOB, max(1, flows // _PER_SESSION)))
                 figures.made_in[flows] = time.monotonic() - started
-            measure(figures, archive, flows, options.rounds)
-    asked = sys.argv[1:] if arguments is None else arguments
-    command = " ".join(["python -m benchmarks.reading", *asked])
+            measure(figures, archive, flows, options.rounds, verify=options.verify)
+    asked = (
+        f"--flows {' '.join(map(str, options.flows))} --rounds {options.rounds}{' --verify' if options.verify else ''}"
+    )
+    command = f"python -m benchmarks reading {asked}"
     took = time.monotonic() - began
     text = f"# Reading a large recording\n\n`{command}`, {took:.0f} s\n\n{about}\n\n{render(figures)}"
     print(text)
