@@ -120,7 +120,7 @@ def patiently[Opened](path: Path, wait: float, opened: Callable[[], Opened]) -> 
 
 def _is_locked(error: Exception) -> bool:
     text = str(error)
-    return "lock on file" in text or "different configuration" in text
+    return "lock on file" in text or "different configuration" in text or "already attached" in text
 
 
 def _cannot_open(path: Path, error: Exception) -> ArchiveError:

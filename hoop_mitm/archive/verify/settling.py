@@ -9,6 +9,7 @@ import pyarrow as pa
 from hoop_mitm.archive.verify.derived import Left, Noted, Row, plain, says, values
 from hoop_mitm.archive.verify.file import File
 from hoop_mitm.archive.verify.report import MOST_TOLD, Findings, Place, shortened
+from hoop_mitm.archive.verify.sieve import Easy
 from hoop_mitm.recording import tables as fold
 
 #: The last word on a flow counts, and an intent is no word once there is an outcome. Of an intent and an outcome that
@@ -124,6 +125,10 @@ class Settling:
         Raises:
             UnreadableError: the file is damaged.
         """
+        # Where there are no records at all, the tables are there all the same.
+        schema = self._file.table("SELECT * FROM file.main.sessions LIMIT 0").schema
+        for name, table in Left().tables("", schema, Easy(), bodies=True).items():
+            self._file.keep(name, table)
         places = {"chain": pa.array(order, pa.string()), "place": pa.array(range(len(order)), pa.int64())}
         self._file.keep("chain_order", pa.table(places))
         self._flows()
