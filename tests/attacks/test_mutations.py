@@ -378,6 +378,11 @@ def test_an_exchange_that_is_said_to_be_older_than_the_chain(path, recorded):
     assert "row.extra" in told(broken(path, recorded))
 
 
+def test_an_event_that_is_said_to_be_nobodys(path, recorded):
+    change(path, "UPDATE events SET chain = NULL, seq = 0, message = 'Nothing.' WHERE type = 'gateway.stopped'")
+    assert {"row.extra", "row.missing"} <= told(broken(path, recorded))
+
+
 def test_a_row_from_before_there_was_a_chain_is_planted(path, recorded):
     change(path, "INSERT INTO flows SELECT * REPLACE ('planted' AS id, NULL AS chain) FROM flows LIMIT 1")
     assert "row.extra" in told(broken(path, recorded))

@@ -178,6 +178,16 @@ def join_again(file: File, group: Group) -> Joined:
     return joined
 
 
+def before_the_chain(file: File, table: str) -> int:
+    """How many rows belong to sessions that are older than the chain.
+
+    Raises:
+        UnreadableError: the file is damaged.
+    """
+    question = f"SELECT count(*) FROM file.main.{table} WHERE session_id IN ({_BEFORE_THE_CHAIN})"  # noqa: S608 - names of ours
+    return int(file.rows(question)[0][0])
+
+
 def check_alone(file: File, findings: Findings) -> None:
     """Rows that belong to no session, and so to no group.
 

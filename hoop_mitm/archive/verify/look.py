@@ -19,6 +19,10 @@ from hoop_mitm.archive.verify.spans import Span
 NEEDED = frozenset({"flows", "events", "sessions"})
 
 
+#: The event that a migration leaves.
+_MIGRATED = "recording.migrated"
+
+
 @dataclass(slots=True)
 class Seen:
     """What was in a span.
@@ -29,6 +33,7 @@ class Seen:
         changes: the keys that records name.
         takings: events that say what they took.
         starts: records that tell of a gateway's start.
+        migrated: a record says that the archive was one of an older version, which had no chain.
         absent: parts and records that are gone.
         left: what the comparison of tables left; ``tables`` belongs to it. ``None`` where they were not compared.
     """
@@ -44,6 +49,7 @@ class Seen:
     changes: list[Change] = field(default_factory=list)
     takings: list[Taking] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
+    migrated: bool = False
     absent: list[Absent] = field(default_factory=list)
     left: Left | None = None
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
@@ -114,6 +120,7 @@ def _note_special(seen: Seen, record: Record) -> None:
     elif record.kind == "start":
         seen.starts.append(record.seq)
     elif record.kind == "event" and record.sound:
+        seen.migrated |= note.get("type") == _MIGRATED
         details = record.parts.get("exchange", {}).get("details")
         if isinstance(details, dict) and ("removals" in details or "observations" in details):
             removals, observations = details.get("removals"), details.get("observations")

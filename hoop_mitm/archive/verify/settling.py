@@ -12,8 +12,8 @@ from hoop_mitm.archive.verify.report import MOST_TOLD, Findings, Place, shortene
 from hoop_mitm.archive.verify.sieve import Easy
 from hoop_mitm.recording import tables as fold
 
-#: The last word on a flow counts, and an intent is no word once there is an outcome. Of an intent and an outcome that
-#: are both without a row it is the outcome that is missed.
+#: The last word on a flow counts, and an intent is no word once there is an outcome; a row without a chain speaks for no
+#: record. Of an intent and an outcome that are both without a row it is the outcome that is missed.
 _FLOWS = """
     SELECT left_flow.id, left_flow.chain, left_flow.seq, flows.seq
     FROM left_flow
@@ -22,6 +22,7 @@ _FLOWS = """
     LEFT JOIN chain_order AS theirs ON theirs.chain = flows.chain
     WHERE NOT coalesce(
             CASE
+                WHEN theirs.place IS NULL THEN false
                 WHEN left_flow.is_open AND flows.state <> 'open' THEN true
                 WHEN left_flow.is_open OR flows.state <> 'open'
                 THEN (theirs.place, flows.seq) > (mine.place, left_flow.seq)
@@ -36,7 +37,7 @@ _FLOWS = """
 """
 _EVENTS = """
     SELECT id, chain, seq FROM left_event
-    WHERE id NOT IN (SELECT id FROM file.main.events WHERE id IS NOT NULL)
+    WHERE id NOT IN (SELECT id FROM file.main.events WHERE id IS NOT NULL AND chain IS NOT NULL)
     ORDER BY chain, seq
 """
 _TWICE = "SELECT {key}, count(*) FROM file.main.{table} GROUP BY {key} HAVING count(*) > 1 ORDER BY {key}"

@@ -82,6 +82,7 @@ class _Chain:
     genesis: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     takings: list[Taking] = field(default_factory=list)
+    migrated: bool = False
     absent: list[Absent] = field(default_factory=list)
     checkpoints: int = 0
     signatures: Signatures = field(default_factory=Signatures)
@@ -257,6 +258,7 @@ class _Verification:
         chain.genesis += seen.genesis
         chain.changes += seen.changes
         chain.takings += seen.takings
+        chain.migrated |= seen.migrated
         chain.absent += seen.absent
         self._findings.extend(seen.findings.told, seen.findings.counts)
         self._checked["records"] = self._checked.get("records", 0) + seen.records
@@ -367,6 +369,8 @@ class _Verification:
             self._checked["read_sessions"] = self._checked.get("read_sessions", 0) + joined.read_sessions
             self._findings.extend(joined.findings.told, joined.findings.counts)
             self._progress(f"{self._checked['jobs']:,} jobs joined again from {flows:,} exchanges")
+        for table in ("jobs", "read_sessions"):
+            self._uncovered[table] = joined_.before_the_chain(self._file, table)
 
     def _check_removals(self) -> Removals:
         lines = [chain.signatures.keys for chain in self._chains.values()]
@@ -420,7 +424,7 @@ class _Verification:
     def _settle(self, settling: Settling) -> None:
         chains = self._ordered()
         uncovered = {
-            table: self._file.rows(f"SELECT count(*) FROM file.main.{table} WHERE chain IS NULL AND seq > 0")[0][0]  # noqa: S608
+            table: self._file.rows(f"SELECT count(*) FROM file.main.{table} WHERE chain IS NULL")[0][0]  # noqa: S608
             for table in ("flows", "events")
         }
         before = self._began_with_more() or not chains
@@ -453,9 +457,10 @@ class _Verification:
             self._checked[table] = rows - self._uncovered[table]
 
     def _began_with_more(self) -> bool:
-        """Whether a chain says that something had been recorded before it without one."""
+        """Whether a chain says that something had been recorded before it without one, or that the archive is an older one's."""
         afters = [note.get("after") for chain in self._chains.values() for _, note in chain.genesis]
-        return any(isinstance(after, dict) and after.get("chain") is None for after in afters)
+        without = any(isinstance(after, dict) and after.get("chain") is None for after in afters)
+        return without or any(chain.migrated for chain in self._chains.values())
 
     def _check_heads(self) -> None:
         if not self._heads:
