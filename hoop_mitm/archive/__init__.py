@@ -4,17 +4,10 @@ It knows the schema of the archive and how BigQuery's answers are put together; 
 the command line, and writes nothing (what a journal still holds is folded in through ``recording``).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from hoop_mitm.archive.archive import Archive
-from hoop_mitm.archive.comparing import (
-    Change,
-    JobDiff,
-    RowChange,
-    RowDiff,
-    SchemaDiff,
-    SessionDiff,
-    align,
-    diff,
-)
 from hoop_mitm.archive.entries import (
     EventEntry,
     Exchange,
@@ -34,6 +27,18 @@ from hoop_mitm.archive.results import Result
 from hoop_mitm.archive.search import Hit, Page, RowMatches
 from hoop_mitm.archive.timeline import Moment, timeline
 from hoop_mitm.archive.watching import watch
+
+if TYPE_CHECKING:
+    from hoop_mitm.archive.comparing import (
+        Change,
+        JobDiff,
+        RowChange,
+        RowDiff,
+        SchemaDiff,
+        SessionDiff,
+        align,
+        diff,
+    )
 
 __all__ = [
     "RESOLVED",
@@ -71,3 +76,13 @@ __all__ = [
     "timeline",
     "watch",
 ]
+
+
+_COMPARING = frozenset({"Change", "JobDiff", "RowChange", "RowDiff", "SchemaDiff", "SessionDiff", "align", "diff"})
+
+
+def __getattr__(name: str) -> object:
+    # Few commands compare, and to import what does takes a fifth of the time of those that do not.
+    if name not in _COMPARING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("hoop_mitm.archive.comparing"), name)

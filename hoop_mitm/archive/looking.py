@@ -6,7 +6,6 @@ room leaves a note there, or does not get to read. Somebody who opens the file w
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -76,6 +75,8 @@ class Looking:
         reader.told.update([(here,), *((here, session) for session in new)])
 
     def _leave(self, reader: _Reader, sessions: Sequence[str], about: str) -> None:
+        import secrets
+
         from hoop_mitm.recording.looks import Note
 
         # A command line may hold what is no text.
