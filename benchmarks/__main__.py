@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import diffing, gateway, reading
+from benchmarks import diffing, gateway, reading, recording
 
 BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "diffing": diffing.main,
     "gateway": gateway.main,
     "reading": reading.main,
+    "recording": recording.main,
 }
 
 

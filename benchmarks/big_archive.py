@@ -51,7 +51,7 @@ def record(directory: Path, plan: Plan, progress: Progress = _silent) -> None:
 
 
 async def _record(directory: Path, plan: Plan, progress: Progress) -> None:
-    recorder = Recorder(Recording(directory=directory, fold_interval=timedelta(seconds=1)))
+    recorder = Recorder(Recording(directory=directory, fold_interval=timedelta(seconds=1), journal_keep=timedelta(0)))
     await recorder.start()
     layout = Layout(directory)
     written = 0

@@ -75,6 +75,7 @@ _CHANGE = """
 _EXCEPT = """
 import duckdb, sys, time
 connection = duckdb.connect()
+connection.execute("SET enable_progress_bar = false")
 for one, other in (("a", "b"), ("b", "a")):
     found = f"SELECT * FROM '{sys.argv[1]}/{one}.parquet' EXCEPT ALL SELECT * FROM '{sys.argv[1]}/{other}.parquet'"
     print(connection.execute(f"SELECT count(*) FROM ({found})").fetchone()[0])
@@ -153,6 +154,7 @@ def make(directory: Path, rows: int) -> Figures:
     figures = Figures()
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
         connection.execute(f"CREATE TABLE a AS {_MAKE}", [rows])
         connection.execute(f"CREATE TABLE b AS SELECT * FROM ({_CHANGE}) ORDER BY hash(id)")
         for name in "ab":

@@ -3,8 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from benchmarks.answers import PROJECT
 from hoop_mitm.devkit import google
@@ -76,8 +77,13 @@ class Surroundings:
             self._upstream.communicate(timeout=10)
         self._servers.stop()
 
-    def write_config(self, path: Path, *, listen: str, recordings: Path) -> Path:
-        """Writes a ``hoop.yaml`` for a gateway that stands here, and keeps its files beside it."""
+    def write_config(
+        self, path: Path, *, listen: str, recordings: Path, recording: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Writes a ``hoop.yaml`` for a gateway that stands here, and keeps its files beside it.
+
+        ``recording`` are settings of that name, beside the directory.
+        """
         hosts = dict.fromkeys(google.HOSTS, f"127.0.0.1:{self._token_port}")
         hosts |= {BIGQUERY: f"127.0.0.1:{self.rest_port}", STORAGE: f"127.0.0.1:{self.grpc_port}"}
         document = {
@@ -96,7 +102,7 @@ class Surroundings:
                     "credential": {"type": "service_account", "key_file": str(self._key_file)},
                 }
             ],
-            "recording": {"directory": str(recordings)},
+            "recording": {"directory": str(recordings), **(recording or {})},
         }
         # JSON is YAML.
         path.write_text(json.dumps(document, indent=2))

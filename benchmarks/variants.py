@@ -4,9 +4,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from benchmarks import usage
 from benchmarks.surroundings import BIGQUERY, STORAGE, Surroundings
@@ -118,13 +119,19 @@ class Gateway:
 
     name = "gateway"
 
-    def __init__(self, surroundings: Surroundings, directory: Path) -> None:
+    def __init__(
+        self, surroundings: Surroundings, directory: Path, name: str = name, recording: Mapping[str, Any] | None = None
+    ) -> None:
+        """``recording`` are settings beside the directory."""
         directory.mkdir()
+        self.name = name
         listen = f"127.0.0.1:{free_port()}"
         self._surroundings = surroundings
         self._trust = directory / "certs" / "mitmproxy-ca-cert.pem"
         self.recordings = directory / "recordings"
-        config = surroundings.write_config(directory / "hoop.yaml", listen=listen, recordings=self.recordings)
+        config = surroundings.write_config(
+            directory / "hoop.yaml", listen=listen, recordings=self.recordings, recording=recording or {}
+        )
         self._process = GatewayProcess(config, listen, directory / "gateway.log")
 
     def __enter__(self) -> Self:

@@ -151,13 +151,12 @@ class Archive:
         self._looking.at()
         return Ledger(self._database)
 
-    @property
-    def landing(self) -> "Landing":
-        """Puts results of this archive where they can be compared."""
+    def landing(self, session: SessionEntry) -> "Landing":
+        """Puts results of ``session`` where they can be compared."""
         from hoop_mitm.archive.comparing.landing import Landing
 
-        self._looking.at()
-        return Landing(self._database)
+        self._looking.at([session.id])
+        return Landing(self._database, session.id)
 
     def rows(self, job: JobEntry, limit: int | None = None) -> "Result | None":
         """The rows of ``job`` that the client got, from REST pages or Storage streams.

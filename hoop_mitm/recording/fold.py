@@ -50,6 +50,9 @@ GOODBYE = b"goodbye\n"
 #: How long an intent waits for its answer before it becomes visible as an open flow, in seconds.
 YOUNG = 3.0
 _MOST_ROWS = 4000
+_LEAST_ROWS = 250
+#: How long one batch should keep readers from the archive, in seconds: the next one is as large as fits into it.
+_HOLD = 0.2
 _MOST_BYTES = 96 * 2**20
 _BODIES_AT_ONCE = 32 * 2**20
 #: How long one attempt waits for a reader to let the archive go, in seconds; then comes the next attempt.
@@ -120,6 +123,7 @@ class Fold:
         self._journal = layout.identity().id
         self._unfolded = Unfolded(layout)
         self._kept = None if keep is None else Kept(layout, keep)
+        self._held = _HOLD
         self._was_short = False
         self._segments: Sequence[tuple[int, Path]] = ()
         self._remarks: list[Remark] = []
@@ -239,7 +243,7 @@ class Fold:
                     raise
                 log.warning("a record cannot be folded: %s", error)
                 bad = self._bad(taken, wait)
-        self._most = min(_MOST_ROWS, self._most * 2)
+        self._most = min(_MOST_ROWS, self._most * 2, max(_LEAST_ROWS, int(len(rows) * _HOLD / self._held)))
         if done:
             self._first_seen = {seq: seen for seq, seen in self._first_seen.items() if seq in held}
             self._tidy(taken)
@@ -252,7 +256,7 @@ class Fold:
         # A bad record must not keep the others out for ever; that there was one stays visible as an event.
         good = [replace(row, kind="unreadable", note={}) if row.seq in bad else row for row in rows]
         batch = Batch(self._unfolded, good)
-        with ArchiveFile(self._layout.archive, wait=wait) as archive:
+        with self._holding(wait) as archive:
             if self._read_mark(archive) != before:
                 self._mark = None
                 return False
@@ -272,6 +276,14 @@ class Fold:
         self._layout.folded.write_text(f"{after.folded_to} {len(after.held)}")
         self._leave_remarks()
         return True
+
+    @contextlib.contextmanager
+    def _holding(self, wait: float) -> Iterator[ArchiveFile]:
+        """The archive; how long it was held is known afterwards."""
+        with ArchiveFile(self._layout.archive, wait=wait) as archive:
+            began = time.monotonic()
+            yield archive
+        self._held = max(0.001, time.monotonic() - began)
 
     def _leave_remarks(self) -> None:
         for remark in self._remarks:

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ANSWERS = """
-    SELECT url, door, state, level, response_size, response_body
+    SELECT id, url, door, state, level, response_size, response_body
     FROM flows
-    WHERE id IN (SELECT unnest(?)) AND coalesce(status, 200) = 200
+    WHERE session_id = ? AND coalesce(status, 200) = 200
         AND door IN ('jobs.query', 'jobs.getQueryResults', 'tabledata.list', 'storage.CreateReadSession', 'storage.ReadRows')
     ORDER BY started_at, id
 """
 
+# Bodies of up to so many bytes are small; so many of those are held.
+_SMALL, _AHEAD = 64 * 2**10, 256
 _BY_REST = frozenset({"jobs.query", "jobs.getQueryResults", "tabledata.list"})
 
 
@@ -79,6 +81,7 @@ class _Answer(msgspec.Struct):
 class _Recorded:
     """One answer that may have brought rows."""
 
+    flow: str
     url: str
     door: str
     state: str
@@ -88,10 +91,16 @@ class _Recorded:
 
 
 class Landing:
-    """Puts results of one archive into a workspace."""
+    """Puts results of one session into a workspace. Quickest where jobs are landed in the order they were asked."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, session_id: str) -> None:
         self._database = database
+        found = [_Recorded(*row) for row in database.all(_ANSWERS, [session_id])]
+        self._answered = {each.flow: each for each in found}
+        # Each look-up goes through all hashes there are: so small bodies are looked up together.
+        self._small = [each.body for each in found if each.body is not None and each.size <= _SMALL]
+        self._place = {body: place for place, body in enumerate(self._small)}
+        self._ahead: dict[bytes, bytes | None] = {}
 
     def land(self, job: JobEntry, workspace: Workspace, name: str) -> Landed | Missing:
         """The rows of ``job`` that the client got, under ``name``.
@@ -101,7 +110,7 @@ class Landing:
         """
         import pyarrow as pa
 
-        recorded = [_Recorded(*row) for row in self._database.all(_ANSWERS, [list(job.flows)])]
+        recorded = [self._answered[flow] for flow in job.flows if flow in self._answered]
         try:
             by_rest = self._by_rest(job, recorded, workspace, f"{name}_rest")
             if by_rest is not None and by_rest.complete:
@@ -123,9 +132,20 @@ class Landing:
         return Missing("unrecorded", levels) if gone or opened or (levels and recorded) else Missing("unread")
 
     def _is_gone(self, answer: _Recorded) -> bool:
-        if answer.body is None:
-            return answer.size > 0
-        return next(bodies.stream(self._database, answer.body), None) is None and answer.size > 0
+        return answer.size > 0 and (answer.body is None or not any(self._parts(answer.body)))
+
+    def _parts(self, body: bytes) -> Iterator[bytes]:
+        """What is recorded of a body, part by part; nothing where it is gone."""
+        place = self._place.get(body)
+        if place is None:
+            yield from bodies.stream(self._database, body)
+            return
+        if body not in self._ahead:
+            wanted = self._small[place : place + _AHEAD]
+            self._ahead = {**dict.fromkeys(wanted), **bodies.read_all(self._database, wanted)}
+        found = self._ahead[body]
+        if found is not None:
+            yield found
 
     def _by_rest(self, job: JobEntry, recorded: Sequence[_Recorded], workspace: Workspace, name: str) -> Landed | None:
         columns = job.schema or ()
@@ -162,7 +182,7 @@ class Landing:
         for answer in recorded:
             if answer.door not in _BY_REST or answer.body is None or (pages.selected(answer.url) and not listed):
                 continue
-            body = b"".join(bodies.stream(self._database, answer.body))
+            body = b"".join(self._parts(answer.body))
             try:
                 yield answer, _decoder().decode(body)
             except msgspec.ValidationError as error:

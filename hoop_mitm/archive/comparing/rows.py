@@ -120,6 +120,8 @@ class _Comparison:
         self._names = [column.name.lower() for column in before.columns]
         self._ways = ways
         for name, landed in (("a", before), ("b", after)):
+            if landed.table is not None:
+                workspace.show(landed.name, landed.table)
             values = ", ".join(
                 f"{_projected(column, _place_of(column, landed))} AS c{index}" for index, column in enumerate(columns)
             )
@@ -370,11 +372,14 @@ class _Comparison:
             return
         exact = [column for column in self._columns if not _has_float(column.field)]
         group = f"dense_rank() OVER (ORDER BY {self._list(columns=exact)})" if exact else "1"
-        reader = self._workspace.run(f"""
+        reader = self._workspace.reader(
+            f"""
             SELECT {group} AS "group", id, surplus, {self._list(columns=floats)}
             FROM differences
             ORDER BY "group", {self._list(columns=floats)}, id
-        """).to_arrow_reader(10_000)
+            """,
+            10_000,
+        )
         spent: dict[int, int] = {}
         for rows in _grouped(row for batch in reader for row in batch.to_pylist()):
             for here, there, count in self._forgiven(rows, floats):

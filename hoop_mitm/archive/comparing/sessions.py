@@ -50,6 +50,7 @@ class _Side:
         detail = archive.show(session)
         self.jobs = asked(detail)
         self.names = Generated.of(detail)
+        self.landing = archive.landing(session)
         self.flows: dict[str, FlowEntry] = {flow.id: flow for flow in detail.flows}
 
 
@@ -218,7 +219,7 @@ class _Pair:
             return self._row_counts()
         try:
             landed = [
-                side.archive.landing.land(job, self._workspace, name)
+                side.landing.land(job, self._workspace, name)
                 for side, job, name in ((self._one, old, "left"), (self._two, new, "right"))
             ]
             match landed:

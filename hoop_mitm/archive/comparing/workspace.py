@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,6 +33,7 @@ class Workspace:
         self._umask = 0
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._asked_to_end: Any = None
+        self._used = False
 
     def __enter__(self) -> Self:
         import duckdb
@@ -75,46 +77,63 @@ class Workspace:
 
     def run(self, query: str, values: list[Any] | None = None) -> "duckdb.DuckDBPyConnection":
         """Run ``query``; what it gives is read from what is returned, before the next one."""
-        import duckdb
-
-        assert self._connection is not None, "the workspace is not open"
-        try:
-            return self._connection.execute(query, values)
-        except duckdb.InterruptException:
-            raise KeyboardInterrupt from None
+        return self._asked(lambda connection: connection.execute(query, values))
 
     def row(self, query: str) -> tuple[Any, ...]:
         """The one row that ``query`` gives."""
-        row = self.run(query).fetchone()
-        assert row is not None
-        return row
+        found: list[tuple[Any, ...]] = self.run(query).fetchall()
+        assert len(found) == 1
+        return found[0]
 
     def number(self, query: str) -> int:
         return int(self.row(query)[0])
 
     def table(self, query: str) -> "pa.Table":
-        return self.run(query).to_arrow_table()
+        """What ``query`` gives, whole."""
+        return self._asked(lambda connection: connection.sql(query).to_arrow_table())
+
+    def reader(self, query: str, rows: int) -> "pa.RecordBatchReader":
+        """What ``query`` gives, so many rows at a time."""
+        return self._asked(lambda connection: connection.sql(query).to_arrow_reader(rows))
+
+    def _asked[T](self, question: Callable[["duckdb.DuckDBPyConnection"], T]) -> T:
+        import duckdb
+
+        assert self._connection is not None, "the workspace is not open"
+        try:
+            return question(self._connection)
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
 
     def show(self, name: str, table: "pa.Table") -> None:
         """Let queries read an Arrow table under ``name``."""
         assert self._connection is not None, "the workspace is not open"
         self._connection.register(name, table)
+        self._used = True
 
     def forget(self, *names: str) -> None:
         """Drop tables and views with these names, where they are."""
-        assert self._connection is not None, "the workspace is not open"
-        for name in names:
-            found = self.run("SELECT table_type FROM information_schema.tables WHERE table_name = ?", [name]).fetchall()
-            for (kind,) in found:
-                self.run(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} IF EXISTS {name}")
+        for name, kind in self._there():
+            if name in names:
+                self.run(f'DROP {kind} "{name}"')
 
     def sweep(self) -> None:
         """Drop everything in it."""
-        found = self.run("SELECT table_name, table_type FROM information_schema.tables").fetchall()
-        for kind in ("VIEW", "TABLE"):
-            for name, type_ in found:
-                if (type_ == "VIEW") == (kind == "VIEW"):
-                    self.run(f'DROP {kind} IF EXISTS "{name}"')
+        if self._used:
+            for name, kind in self._there():
+                self.run(f'DROP {kind} "{name}"')
+        self._used = False
+
+    def _there(self) -> list[tuple[str, str]]:
+        """What there is, and what kind of thing it is; views first, since they read tables."""
+        return self.run(
+            """
+            SELECT view_name, 'VIEW' FROM duckdb_views() WHERE NOT internal
+            UNION ALL
+            SELECT table_name, 'TABLE' FROM duckdb_tables() WHERE NOT internal
+            ORDER BY 2 DESC
+            """
+        ).fetchall()
 
 
 def _end(number: int, _frame: object) -> None:
@@ -159,11 +178,9 @@ class Shelf:
             self._put()
 
     def close(self) -> None:
-        """After the last rows: makes them readable under the shelf's name."""
+        """After the last rows. Many are under the shelf's name then; few only where ``small`` is shown."""
         if self._is_table:
             self._put()
-        else:
-            self._workspace.show(self.name, self.small)
 
     def _put(self) -> None:
         import pyarrow as pa

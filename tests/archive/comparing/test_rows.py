@@ -278,7 +278,7 @@ def spelled(value):
         case float():
             return "NaN" if math.isnan(value) else value + 0.0
         case dict():
-            return tuple((name, spelled(inner)) for name, inner in value.items())
+            return tuple((name, spelled(value[name])) for name in sorted(value))
         case list():
             return tuple(map(spelled, value))
     return value

@@ -77,6 +77,8 @@ def test_a_shelf_gives_back_what_was_laid_there(rows):
             shelf.lay([pa.array(range(start, min(start + 10_000, rows)), pa.int64())], start)
         shelf.close()
         assert shelf.rows == rows
+        if shelf.small is not None:
+            workspace.show("there", shelf.small)
         assert workspace.row("SELECT count(*), coalesce(max(c0), -1) FROM there WHERE c0 = p") == (rows, rows - 1)
         assert (shelf.small is None) == (rows > 20_000)
         workspace.sweep()
