@@ -8,7 +8,7 @@ import pytest
 from hoop_mitm.init import Draft
 
 
-@pytest.mark.parametrize("name", ["hoop.yaml", f".hoop.yaml.{os.getpid()}"])
+@pytest.mark.parametrize("name", ["hoop.yaml", f".hoop.yaml.{os.getpid()}"], ids=["the file", "beside it"])
 def test_a_link_that_somebody_left_is_not_written_through(tmp_path, name):
     theirs, place = tmp_path / "theirs", tmp_path / "shared"
     theirs.write_text("precious")
