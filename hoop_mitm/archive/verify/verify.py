@@ -39,6 +39,8 @@ _REMARK = """
     chain IS NULL AND seq = 0 AND starts_with(type, 'recording.') AND client_address = ''
     AND session_id IS NULL AND flow_id IS NULL AND issuer IS NULL AND subject IS NULL AND email IS NULL
 """
+_REMARKS = f"SELECT count(*) FROM file.main.events WHERE {_REMARK}"  # noqa: S608 - a constant of ours
+_OLD_EVENTS = f"SELECT count(*) FROM file.main.events WHERE chain IS NULL AND NOT ({_REMARK})"  # noqa: S608 - as above
 _OTHER_SESSIONS = """
     SELECT DISTINCT session_id FROM (
         SELECT id AS session_id FROM file.main.sessions
@@ -430,11 +432,9 @@ class _Verification:
         chains = self._ordered()
         uncovered = {
             "flows": self._file.rows("SELECT count(*) FROM file.main.flows WHERE chain IS NULL")[0][0],
-            "events": self._file.rows(f"SELECT count(*) FROM file.main.events WHERE chain IS NULL AND NOT ({_REMARK})")[
-                0
-            ][0],
+            "events": self._file.rows(_OLD_EVENTS)[0][0],
         }
-        remarks = self._file.rows(f"SELECT count(*) FROM file.main.events WHERE {_REMARK}")[0][0]  # noqa: S608 - one of ours
+        remarks = self._file.rows(_REMARKS)[0][0]
         if remarks:
             self._limit(
                 "remarks",
