@@ -41,6 +41,12 @@ _REMARK = """
 """
 _REMARKS = f"SELECT count(*) FROM file.main.events WHERE {_REMARK}"  # noqa: S608 - a constant of ours
 _OLD_EVENTS = f"SELECT count(*) FROM file.main.events WHERE chain IS NULL AND NOT ({_REMARK})"  # noqa: S608 - as above
+_WITHOUT_RECORDS = f"""
+    SELECT
+        (SELECT count(*) FROM file.main.flows WHERE chain IS NULL),
+        (SELECT count(*) FROM file.main.events WHERE chain IS NULL),
+        (SELECT count(*) FROM file.main.events WHERE {_REMARK})
+"""  # noqa: S608 - one of ours
 _OTHER_SESSIONS = """
     SELECT DISTINCT session_id FROM (
         SELECT id AS session_id FROM file.main.sessions
@@ -430,11 +436,8 @@ class _Verification:
 
     def _settle(self, settling: Settling) -> None:
         chains = self._ordered()
-        uncovered = {
-            "flows": self._file.rows("SELECT count(*) FROM file.main.flows WHERE chain IS NULL")[0][0],
-            "events": self._file.rows(_OLD_EVENTS)[0][0],
-        }
-        remarks = self._file.rows(_REMARKS)[0][0]
+        ((flows, events, remarks),) = self._file.rows(_WITHOUT_RECORDS)
+        uncovered = {"flows": flows, "events": events - remarks}
         if remarks:
             self._limit(
                 "remarks",
