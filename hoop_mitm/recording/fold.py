@@ -515,9 +515,8 @@ def _fold_until(
     stop: threading.Event, orderly: threading.Event, layout: Layout, *, interval: float, keep: float
 ) -> None:
     hold = Hold(layout.fold_lock)
-    while not hold.take():
-        if stop.wait(_PAUSE_FOR_LOCK):
-            return
+    if not _take_turn(hold, stop):
+        return
     _clear_workshop(layout)
     fold = Fold(layout, keep)
     complained = ""
@@ -545,6 +544,14 @@ def _fold_until(
     finally:
         fold.close()
         hold.release()
+
+
+def _take_turn(hold: Hold, stop: threading.Event) -> bool:
+    """Wait for a dead gateway's fold, which soon ends by itself: a little also when it is time to go already."""
+    while not hold.take():
+        if stop.wait(_PAUSE_FOR_LOCK):
+            return hold.take(wait=_LAST_PATIENCE)
+    return True
 
 
 def _clear_workshop(layout: Layout) -> None:

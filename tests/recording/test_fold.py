@@ -89,6 +89,21 @@ def test_it_ends_with_its_gateway_after_a_last_fold(tmp_path: Path, gateway: Gat
     assert flows(tmp_path) == [("a", "complete"), ("b", "open")]
 
 
+def test_one_that_is_told_to_end_while_another_folds_still_has_its_turn(tmp_path: Path, gateway: Gateway) -> None:
+    gateway.write(flow(id="a"))
+    hold = Hold(gateway.layout.fold_lock)
+    assert hold.take()
+    with fold_process(tmp_path) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"goodbye\n")
+        process.stdin.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        hold.release()
+        assert process.wait(20) == 0
+    assert flows(tmp_path) == [("a", "complete")]
+
+
 def test_a_young_intent_waits_for_its_answer_and_is_written_once(tmp_path: Path, gateway: Gateway) -> None:
     gateway.write(intent(id="a"), flow(id="b"))
     assert fold_once(tmp_path) == FoldReport(folded=3, remaining=1)
