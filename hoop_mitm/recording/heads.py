@@ -10,7 +10,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -62,6 +62,7 @@ class Heads:
         self._failing: set[str] = set()
         self._wake = {sink.name: threading.Event() for sink in sinks}
         self._threads: list[threading.Thread] = []
+        self._one_at_a_time = threading.Lock()
 
     def offer(self, checkpoint: Checkpoint) -> None:
         """One more. Returns at once."""
@@ -123,7 +124,7 @@ class Heads:
                 waiting += [found] if found else []
 
     def _note(self, checkpoints: Iterable[Checkpoint]) -> None:
-        with contextlib.closing(self._connect()) as connection:
+        with self._database() as connection:
             connection.execute("BEGIN IMMEDIATE")
             for checkpoint in checkpoints:
                 if checkpoint.number > connection.execute(_NOTED, [checkpoint.chain]).fetchone()[0]:
@@ -168,7 +169,7 @@ class Heads:
             return False
         number, line = found
         sink.send(line)
-        with contextlib.closing(self._connect()) as connection:
+        with self._database() as connection:
             # Should this fail, it is sent twice, which does no harm.
             connection.execute(_DELIVERED, [sink.name, number])
         if sink.name in self._failing:
@@ -188,7 +189,7 @@ class Heads:
     def _next(self, sink: Sink) -> tuple[int, str] | None:
         if not self._path.exists():
             return None
-        with contextlib.closing(self._connect()) as connection:
+        with self._database() as connection:
             found: tuple[int, str] | None = connection.execute(_NEXT, [sink.name]).fetchone()
         return found
 
@@ -198,6 +199,12 @@ class Heads:
             return sink.name not in self._failing and self._next(sink) is not None
         except (OSError, sqlite3.Error):
             return False
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        # One thread at a time: a file that is removed while another has it open takes the whole process with it.
+        with self._one_at_a_time, contextlib.closing(self._connect()) as connection:
+            yield connection
 
     def _connect(self) -> sqlite3.Connection:
         try:
