@@ -3,6 +3,8 @@
 Importing it is cheap; the parser is imported at the first use.
 """
 
+from hoop_mitm.sql.facts import FEATURES, Dataset, StatementFacts, Verb
 from hoop_mitm.sql.references import tables_read
+from hoop_mitm.sql.understanding import Understanding, agrees, understand
 
-__all__ = ["tables_read"]
+__all__ = ["FEATURES", "Dataset", "StatementFacts", "Understanding", "Verb", "agrees", "tables_read", "understand"]
