@@ -11,8 +11,9 @@ from hoop_mitm.bigquery import Door, Operation, Resource
 from hoop_mitm.config.model import Connection
 from hoop_mitm.credentials import AccessToken
 from hoop_mitm.identity import Identified, Principal, Program, Session
-from hoop_mitm.policy import Verdict
+from hoop_mitm.policy import Estimate, Ruling, Verdict
 from hoop_mitm.recording import Owner, Spool
+from hoop_mitm.sql import StatementFacts
 
 
 @dataclass(slots=True)
@@ -31,6 +32,9 @@ class Ticket:
         stamps: names of the stages that said yes.
         program: the client's, where it is known. A hint.
         known_as: whose token it was that was good once and is refused now.
+        facts: of the operation's statement; ``None`` where it has none, or nobody has asked yet.
+        estimate: of what it would cost; ``None`` while nobody needed to know.
+        ruling: what the policy said last; ``None`` while it was not asked.
         verdict: set by whoever refused; ``None`` while nobody has.
         answered: the answer is ours by design (token exchange), not a refusal and not Google's.
         sealed: what of the request was understood, to be compared with what is about to leave.
@@ -62,6 +66,9 @@ class Ticket:
     session_is_new: bool = False
     door: Door | None = None
     operation: Operation | None = None
+    facts: StatementFacts | None = None
+    estimate: Estimate | None = None
+    ruling: Ruling | None = None
     request_body: bytes | None = None
     credential: AccessToken | None = field(default=None, repr=False)
     sealed: tuple[object, ...] = field(default=(), repr=False)
