@@ -6,9 +6,12 @@ Knows nothing of the rest of hoop-mitm; everything else takes its settings from 
 from hoop_mitm.config.loader import load
 from hoop_mitm.config.model import (
     ApplicationDefault,
+    Budget,
+    Ceiling,
     Claims,
     Config,
     Connection,
+    Cost,
     CredentialConfig,
     Federation,
     Gateway,
@@ -27,9 +30,12 @@ from hoop_mitm.config.model import (
 
 __all__ = [
     "ApplicationDefault",
+    "Budget",
+    "Ceiling",
     "Claims",
     "Config",
     "Connection",
+    "Cost",
     "CredentialConfig",
     "Federation",
     "Gateway",

@@ -16,9 +16,12 @@ from pydantic_core import PydanticUndefined
 from hoop_mitm.config import schema
 from hoop_mitm.config.model import (
     ApplicationDefault,
+    Budget,
+    Ceiling,
     Claims,
     CommandSink,
     Connection,
+    Cost,
     Federation,
     FileSink,
     Gateway,
@@ -55,6 +58,9 @@ SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     "recording": (Recording,),
     "recording.heads[]": (FileSink, CommandSink, HttpsSink),
     "recording.keep, connections[].keep": (Keep,),
+    "cost": (Cost,),
+    "cost.ceilings[]": (Ceiling,),
+    "cost.budgets[]": (Budget,),
 }
 
 
