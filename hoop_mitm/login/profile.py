@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 import platformdirs
 from pydantic import Field, ValidationError, model_validator
 
+from hoop_mitm.config.basics import Model, Text
 from hoop_mitm.config.loader import document, load
-from hoop_mitm.config.model import Claims, IssuerUrl, Model, ProxyUrl, Text
+from hoop_mitm.config.model import Claims, IssuerUrl, ProxyUrl
 from hoop_mitm.errors import ConfigError
 
 VARIABLE = "HOOP_CLIENT"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hoop_mitm.config import load
-from hoop_mitm.config.model import written
+from hoop_mitm.config.basics import written
 from hoop_mitm.config.writing import write
 
 YAML = """\
