@@ -82,7 +82,8 @@ class Ticket:
 
     @property
     def refused(self) -> bool:
-        return self.verdict is not None and self.verdict.decision == "deny"
+        """Whether it is answered by us after a decision: refused, or held for a review. It goes nowhere then."""
+        return self.verdict is not None and self.verdict.decision != "allow"
 
 
 def seal(request: http.Request) -> tuple[object, ...]:

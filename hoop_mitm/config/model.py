@@ -563,6 +563,32 @@ class Cost(Model):
         return limits
 
 
+class Webhook(Model):
+    """Told of everything that happens to a review, signed as Standard Webhooks says (docs/reviews.md)."""
+
+    url: HttpsUrl = Field(description="where to post")
+    secret_file: Path = Field(description="file with the secret that messages are signed with (HMAC-SHA256)")
+    headers_file: Path | None = Field(
+        default=None, description="file with further headers, `Name: value` a line, such as Authorization"
+    )
+    ca: Path | None = Field(default=None, description="PEM bundle to verify it with instead of the upstream's")
+    statement: bool = Field(default=False, description="whether it is told the SQL as well")
+
+
+class Reviews(Model):
+    """Requests that a rule holds until people have said yes; which those are, and who says yes, is the policy's."""
+
+    machines: dict[Text, tuple[Text, ...]] = Field(
+        default_factory=dict,
+        description="machines that may review, as `issuer#subject`, with the groups that each counts for; no other may",
+    )
+    webhooks: tuple[Webhook, ...] = Field(default=(), description="who is told of reviews")
+    keep: Duration = Field(
+        default=timedelta(days=90), description="how long a review is kept after it ended, with its statement"
+    )
+    most: int = Field(default=50, gt=0, description="requests of one principal that may wait at the same time")
+
+
 class Config(Model):
     """All of ``hoop.yaml``."""
 
@@ -572,6 +598,7 @@ class Config(Model):
     connections: tuple[Connection, ...] = Field(min_length=1)
     recording: Recording = Recording()
     cost: Cost = Cost()
+    reviews: Reviews = Reviews()
 
     @model_validator(mode="after")
     def _limits_name_connections_that_exist(self) -> "Config":

@@ -32,9 +32,11 @@ from hoop_mitm.config.model import (
     Keep,
     Reconcile,
     Recording,
+    Reviews,
     ServiceAccountKey,
     SessionTokens,
     Upstream,
+    Webhook,
 )
 
 HEAD = """# hoop.yaml
@@ -61,6 +63,8 @@ SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     "cost": (Cost,),
     "cost.ceilings[]": (Ceiling,),
     "cost.budgets[]": (Budget,),
+    "reviews": (Reviews,),
+    "reviews.webhooks[]": (Webhook,),
 }
 
 
