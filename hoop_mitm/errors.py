@@ -7,6 +7,7 @@
     │   └── Unreachable     the issuer, or the gateway, does not answer
     ├── NoGateway           no gateway of ours answers where clients are sent: they are not started
     ├── Denied              we know who asks, and the answer is no
+    │   └── EstimateRefused BigQuery would not run it either, and says why
     ├── CredentialError     Google's credential cannot be had just now
     ├── AskingError         BigQuery cannot be asked what ran
     ├── RecordingError      the journal cannot be written: requests are refused
@@ -84,6 +85,15 @@ class Denied(HoopError):
     def __init__(self, rule: str, message: str) -> None:
         self.rule = rule
         super().__init__(message)
+
+
+class EstimateRefused(Denied):
+    """BigQuery refused the dry run of a statement: its answer (HTTP ``status`` and ``body``) is what the client gets."""
+
+    def __init__(self, status: int, body: bytes, message: str) -> None:
+        self.status = status
+        self.body = body
+        super().__init__("cost.refused_by_bigquery", message)
 
 
 class CredentialError(HoopError):

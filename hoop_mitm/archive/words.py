@@ -7,6 +7,7 @@ direction characters are made visible.
 import re
 from datetime import datetime, timedelta
 
+from hoop_mitm import figures
 from hoop_mitm.archive import money
 
 UNKNOWN = "·"
@@ -33,12 +34,7 @@ def size(count: int | None) -> str:
     """Bytes, in the binary units that BigQuery bills in."""
     if count is None:
         return UNKNOWN
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":  # noqa: PLR2004
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"  # noqa: PLR2004
-        value /= 1024
-    raise AssertionError
+    return figures.size(count)
 
 
 def price(bytes_billed: int | None) -> str:
