@@ -35,8 +35,17 @@ class Asked:
     rows: Iterator[dict[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What BigQuery answered, as it came; ``headers`` with names in lower case, ``body`` without content-encoding."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
 class BigQuery:
-    """A small client for what reconciliation asks.
+    """A small client for what the gateway itself asks of BigQuery.
 
     Args:
         http: from `hoop_mitm.outbound`: goes where the gateway's requests go.
@@ -60,6 +69,28 @@ class BigQuery:
         parameters = {"location": location} if location else {}
         answer = self._get(f"{_API}/{quote(project)}/jobs/{quote(job_id, safe='')}", parameters, may_be_missing=True)
         return None if answer is None else Ran.of_resource(answer)
+
+    def insert(self, project: str, body: bytes) -> Answer:
+        """Sends a job (``jobs.insert``), once, whatever is answered: who sends it knows whether it may be sent again.
+
+        Raises:
+            AskingError: there was no answer. BigQuery may have the job all the same.
+        """
+        headers = {
+            "Authorization": f"Bearer {self._token()}",
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        url = f"{_API}/{quote(project)}/jobs"
+        try:
+            answer = self._http.post(url, data=body, headers=headers, allow_redirects=False)
+        except (requests.RequestException, OSError):
+            raise _unreached() from None
+        return Answer(
+            answer.status_code,
+            tuple((name.lower(), value) for name, value in answer.headers.items()),
+            answer.content,
+        )
 
     def jobs(self, project: str, since: datetime, until: datetime, *, everybody: bool) -> Iterator[Ran]:
         """The jobs of this time in every location, newest first: this credential's own, or ``everybody``'s."""
@@ -151,10 +182,7 @@ class BigQuery:
                 )
             except (requests.RequestException, OSError):
                 if not left:
-                    raise AskingError(
-                        "BigQuery cannot be reached from here.",
-                        "Check the network and `gateway.upstream`, and try again.",
-                    ) from None
+                    raise _unreached() from None
             else:
                 if answer.status_code < _ERROR:
                     return _object(answer)
@@ -165,6 +193,12 @@ class BigQuery:
             time.sleep(pause)
             pause *= 2
         raise AssertionError
+
+
+def _unreached() -> AskingError:
+    return AskingError(
+        "BigQuery cannot be reached from here.", "Check the network and `gateway.upstream`, and try again."
+    )
 
 
 def _object(answer: requests.Response) -> dict[str, Any]:
