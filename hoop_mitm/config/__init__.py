@@ -3,7 +3,7 @@
 Knows nothing of the rest of hoop-mitm; everything else takes its settings from here as frozen models.
 """
 
-from hoop_mitm.config.loader import load
+from hoop_mitm.config.loader import load, load_rules, rules_of
 from hoop_mitm.config.model import (
     ApplicationDefault,
     Budget,
@@ -27,6 +27,7 @@ from hoop_mitm.config.model import (
     is_loopback,
     split_host_port,
 )
+from hoop_mitm.config.policy import Rule, RuleSet
 
 __all__ = [
     "ApplicationDefault",
@@ -45,10 +46,14 @@ __all__ = [
     "Keep",
     "Reconcile",
     "Recording",
+    "Rule",
+    "RuleSet",
     "ServiceAccountKey",
     "SessionTokens",
     "Upstream",
     "is_loopback",
     "load",
+    "load_rules",
+    "rules_of",
     "split_host_port",
 ]

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hoop_mitm.config import schema
-from hoop_mitm.config.model import Config
+from hoop_mitm.config.model import Config, check_connections
+from hoop_mitm.config.policy import RuleSet
 from hoop_mitm.errors import ConfigError
 
 type Location = tuple[int | str, ...]
@@ -24,12 +25,47 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: the file cannot be read, is not YAML, or is not a valid configuration.
     """
+    config = _resolved(_validated(Config, path), path.absolute().parent)
+    rules_of(config)
+    return config
+
+
+def rules_of(config: Config) -> RuleSet | None:
+    """The rules of a configuration, read from their own file where it names one; ``None`` where it has no policy.
+
+    Raises:
+        ConfigError: that file is wrong.
+    """
+    policy = config.policy
+    if policy is None or policy.file is None:
+        return policy and RuleSet(mode=policy.mode, rules=policy.rules)
+    rules = load_rules(policy.file)
+    try:
+        check_connections(rules.rules, config.connections)
+    except ValueError as error:
+        raise ConfigError(str(error), file=policy.file) from None
+    return rules
+
+
+def load_rules(path: Path) -> RuleSet:
+    """The rules in a file that holds nothing else.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or does not hold rules.
+    """
+    rules = _validated(RuleSet, path, under=("policy",))
+    if not rules.rules:
+        raise ConfigError("it holds no `rules`", file=path)
+    return rules
+
+
+def _validated[M: BaseModel](model: type[M], path: Path, under: Location = ()) -> M:
+    """``under``: where in ``hoop.yaml`` that would stand which is a file of its own here."""
     document = _parse(path, _text(path))
     try:
-        config = Config.model_validate(_plain(document))
+        return model.model_validate(_plain(document))
     except ValidationError as error:
-        raise _config_error(path, document, error.errors(include_input=False, include_url=False)) from None
-    return _resolved(config, path.absolute().parent)
+        raise _config_error(path, document, error.errors(include_input=False, include_url=False), under) from None
 
 
 def document(path: Path) -> object:
@@ -85,10 +121,13 @@ def _plain(node: object) -> object:
     return node
 
 
-def _config_error(path: Path, document: Mapping[str, Any], errors: Sequence[ErrorDetails]) -> ConfigError:
+def _config_error(
+    path: Path, document: Mapping[str, Any], errors: Sequence[ErrorDetails], under: Location
+) -> ConfigError:
     """One error that tells all of them, in the order of the file."""
-    told = [error for error in errors if not _is_echo(error, errors)]
-    found = sorted({(_line(document, error["loc"]), _in_words(error)) for error in told})
+    placed: list[ErrorDetails] = [{**error, "loc": (*under, *error["loc"])} for error in errors]
+    told = [error for error in placed if not _is_echo(error, placed)]
+    found = sorted({(_line(document, error["loc"], len(under)), _in_words(error)) for error in told})
     (line, message), others = found[0], found[1:]
     more = "".join(f"\n  line {other}: {text}" for other, text in others)
     return ConfigError(message + more, file=path, line=line)
@@ -109,11 +148,11 @@ def _is_echo(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
     )
 
 
-def _line(document: Mapping[str, Any], location: Location) -> int:
-    """The line (1-based) of the deepest part of ``location`` that is in the file."""
+def _line(document: Mapping[str, Any], location: Location, above: int) -> int:
+    """The line (1-based) of the deepest part of ``location`` that is in the file, whose first ``above`` parts are not."""
     line = 1
     node: Any = document
-    for part in schema.without_tags(location):
+    for part in schema.without_tags(location)[above:]:
         if isinstance(node, Mapping) and part in node:
             line = node.lc.key(part)[0] + 1  # type: ignore[attr-defined]
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):

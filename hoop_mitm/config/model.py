@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from hoop_mitm.config.basics import Bytes, Duration, Model, Text
+from hoop_mitm.config.policy import PolicyWords, Rule
 
 
 def is_loopback(host: str) -> bool:
@@ -597,8 +598,14 @@ class Config(Model):
     identity: Identity
     connections: tuple[Connection, ...] = Field(min_length=1)
     recording: Recording = Recording()
+    policy: PolicyWords | None = None
     cost: Cost = Cost()
     reviews: Reviews = Reviews()
+
+    @model_validator(mode="after")
+    def _rules_name_connections_that_exist(self) -> "Config":
+        check_connections(self.policy.rules if self.policy else (), self.connections)
+        return self
 
     @model_validator(mode="after")
     def _limits_name_connections_that_exist(self) -> "Config":
@@ -623,3 +630,11 @@ class Config(Model):
                     )
                 owners[project] = connection.name
         return connections
+
+
+def check_connections(rules: tuple[Rule, ...], connections: tuple[Connection, ...]) -> None:
+    """Raises ``ValueError`` when a rule is for a connection that is none of these."""
+    known = {connection.name for connection in connections}
+    for rule in rules:
+        if unknown := sorted(set(rule.connections) - known):
+            raise ValueError(f"policy: {rule.name} is for the connection {unknown[0]}, which is not in hoop.yaml")

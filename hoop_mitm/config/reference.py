@@ -38,6 +38,7 @@ from hoop_mitm.config.model import (
     Upstream,
     Webhook,
 )
+from hoop_mitm.config.policy import PolicyWords, ReviewWords, Rule
 
 HEAD = """# hoop.yaml
 
@@ -60,6 +61,9 @@ SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     "recording": (Recording,),
     "recording.heads[]": (FileSink, CommandSink, HttpsSink),
     "recording.keep, connections[].keep": (Keep,),
+    "policy": (PolicyWords,),
+    "policy.rules[]": (Rule,),
+    "policy.rules[].review": (ReviewWords,),
     "cost": (Cost,),
     "cost.ceilings[]": (Ceiling,),
     "cost.budgets[]": (Budget,),
@@ -110,7 +114,7 @@ def _default(field: FieldInfo) -> str:
             return f"`{_duration(value)}`"
         case BaseModel():
             return "see below" if type(value) in {m for models in SECTIONS.values() for m in models} else ""
-        case None | () | {}:
+        case None | () | {} | "":
             return "none"
         case tuple():
             return ", ".join(f"`{item}`" for item in value)
