@@ -87,11 +87,12 @@ class CA:
 
 
 def vouched_for(gateway: Gateway) -> frozenset[str]:
-    """The hosts that a gateway's authority signs for: Google's, and the endpoint's own names where it has no certificate."""
+    """The hosts that a gateway's authority signs for: Google's, private ones that hoop.yaml names, and the endpoint's own
+    names where it has no certificate."""
     from hoop_mitm.bigquery import INTERCEPTED_HOSTS
 
     named = frozenset() if gateway.endpoint_certificate else frozenset(gateway.endpoint_names)
-    return INTERCEPTED_HOSTS | named
+    return INTERCEPTED_HOSTS | named | frozenset(gateway.private_hosts)
 
 
 def ensure_ca(

@@ -385,6 +385,11 @@ class Gateway(Model):
         default=None,
         description="PEM file with the endpoint's private key, certificate and chain; its names are `endpoint_names` too",
     )
+    private_hosts: tuple[HostName, ...] = Field(
+        default=(),
+        description="names of Private Service Connect (`bigquery-NAME.p.googleapis.com`, `bigquerystorage-NAME…`) that are "
+        "served besides Google's public ones; the CA vouches for them",
+    )
     upstream: Upstream = Field(default=Upstream(), description="how the gateway reaches Google")
     max_request_body: int = Field(default=20 * 2**20, gt=0, description="bytes; a JSON request above it is refused")
 
@@ -392,6 +397,19 @@ class Gateway(Model):
     def address(self) -> tuple[str, int]:
         """``listen`` as host and port."""
         return split_host_port(self.listen)
+
+    @field_validator("private_hosts")
+    @classmethod
+    def _are_bigquerys(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        from hoop_mitm.bigquery.hosts import PRIVATE
+
+        for host in hosts:
+            if not PRIVATE.fullmatch(host):
+                raise ValueError(
+                    f"{host} is no private name of BigQuery: they are written bigquery-NAME.p.googleapis.com and "
+                    "bigquerystorage-NAME.p.googleapis.com"
+                )
+        return hosts
 
     @model_validator(mode="after")
     def _no_open_proxy(self) -> "Gateway":
