@@ -14,6 +14,7 @@ from mitmproxy.utils.asyncio_utils import create_task
 
 from hoop_mitm.addons import limits
 from hoop_mitm.addons.certificates import Certificates
+from hoop_mitm.addons.cost import Cost
 from hoop_mitm.addons.credentials import Credentials
 from hoop_mitm.addons.endpoint import Endpoint
 from hoop_mitm.addons.guard import Guard
@@ -112,6 +113,7 @@ def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLa
         Operations(services),
         Ownership(services),
         endpoint,
+        Cost(services),
         Labels(services),
     ]
     last = [Credentials(services), Recorder(services)]

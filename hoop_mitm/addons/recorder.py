@@ -11,6 +11,7 @@ from mitmproxy import ctx, http
 
 from hoop_mitm.addons.abort import abort
 from hoop_mitm.addons.answers import UNCHECKED
+from hoop_mitm.addons.cost import estimated
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
@@ -35,7 +36,7 @@ HELD_BACK = Verdict("deny", "internal.held_back", UNCHECKED)
 """Nobody refused it, and it was answered with a refusal all the same: a hook failed, or the request was changed after it
 was understood, and the guard did not let it go. So it says who notices, because a guard that failed notices nothing."""
 
-NOTABLE = ("identity.", "carrier.", "route.", "door.", "ownership.", "internal")
+NOTABLE = ("identity.", "carrier.", "route.", "door.", "ownership.", "ceiling.", "budget.", "cost.", "internal")
 """Rules whose refusals are events as well: an auditor asks for them without asking for a session."""
 
 IDLE_SWEEP = 30.0
@@ -180,6 +181,10 @@ class Recorder(Stage):
                     },
                 )
             )
+        if note := estimated(self.services, ticket):
+            extra.append(note)
+        extra += ticket.notes
+        ticket.notes = []
         return [*extra, flow_record(flow, ticket, state)]
 
     @staticmethod

@@ -8,7 +8,9 @@ from weakref import WeakKeyDictionary, WeakSet
 from mitmproxy import connection
 from uuid_utils import uuid7
 
+from hoop_mitm.addons.asking import Asking
 from hoop_mitm.addons.backlog import Backlog
+from hoop_mitm.addons.bills import Bills
 from hoop_mitm.addons.intents import Intents
 from hoop_mitm.addons.looks import Looks
 from hoop_mitm.addons.ticket import Ticket, Tickets
@@ -26,6 +28,7 @@ from hoop_mitm.identity import (
     TokenExchange,
 )
 from hoop_mitm.outbound import Fetcher, session
+from hoop_mitm.policy.cost import Costs, Estimator
 from hoop_mitm.recording import EventRecord, Owner, Recorder
 
 START_TIMEOUT = 15.0
@@ -62,6 +65,11 @@ class Services:
         self.backlog = Backlog(self.recorder)
         self.intents = Intents(self)
         self.looks = Looks(self)
+        self.asking = Asking(config.gateway.upstream, self.sources)
+        self.costs = Costs(config.cost, config.gateway.state)
+        reuse = config.cost.reuse_estimates.total_seconds()
+        self.estimates = Estimator(self.asking.insert, self.asking.account, self.costs.prices, reuse=reuse)
+        self.bills = Bills(self.costs, self.asking)
         self._ready = asyncio.Event()
 
     async def start(self) -> None:
@@ -71,6 +79,10 @@ class Services:
         await self.recorder.write(started)
         await self.recorder.note_levels(levels)
         await self.looks.begin()
+        await self.costs.start()
+        if self.config.cost.ceilings or self.config.cost.budgets:
+            await self.asking.warm_up()
+        self.bills.begin()
         self._ready.set()
         self.intents.begin(started.id)
 
@@ -78,6 +90,9 @@ class Services:
         """Ends all sessions and writes what is under way."""
         await self.intents.end()
         await self.looks.end()
+        await self.bills.end()
+        await self.costs.stop()
+        self.asking.close()
         try:
             await self.end_sessions(self.sessions.all())
             await self.event("gateway.stopped", "The gateway stopped.")

@@ -9,10 +9,12 @@ from hoop_mitm.addons.answers import refuse
 from hoop_mitm.addons.failsafe import Addon
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.ticket import Ticket
-from hoop_mitm.errors import CredentialError, Denied, HoopError, IdentityError, RecordingError
+from hoop_mitm.errors import CredentialError, Denied, EstimateRefused, HoopError, IdentityError, RecordingError
 from hoop_mitm.policy import Verdict
 
 logger = logging.getLogger(__name__)
+
+JOB_DOORS = frozenset({"jobs.insert", "jobs.query"})
 
 
 class Stage(Addon):
@@ -67,4 +69,8 @@ def refuse_flow(flow: http.HTTPFlow, ticket: Ticket, error: HoopError) -> None:
             rule = "internal"
     ticket.verdict = Verdict("deny", rule, str(error))
     flow.request.stream = False
-    flow.response = refuse(flow, str(error))
+    if isinstance(error, EstimateRefused) and ticket.door and ticket.door.name in JOB_DOORS:
+        # What BigQuery says is wrong with a statement is for whoever wrote it, in the shape that they know.
+        flow.response = http.Response.make(error.status, error.body, {"content-type": "application/json"})
+    else:
+        flow.response = refuse(flow, str(error))

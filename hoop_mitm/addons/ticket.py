@@ -12,7 +12,8 @@ from hoop_mitm.config.model import Connection
 from hoop_mitm.credentials import AccessToken
 from hoop_mitm.identity import Identified, Principal, Program, Session
 from hoop_mitm.policy import Estimate, Ruling, Verdict
-from hoop_mitm.recording import Owner, Spool
+from hoop_mitm.policy.cost import Admission
+from hoop_mitm.recording import EventRecord, Owner, Spool
 from hoop_mitm.sql import StatementFacts
 
 
@@ -34,6 +35,9 @@ class Ticket:
         known_as: whose token it was that was good once and is refused now.
         facts: of the operation's statement; ``None`` where it has none, or nobody has asked yet.
         estimate: of what it would cost; ``None`` while nobody needed to know.
+        admission: how far it may cost something; ``None`` where no ceiling or budget applies.
+        is_estimate_told: the event ``cost.estimated`` is recorded, or about to be.
+        notes: events that are recorded with the next record of this flow.
         ruling: what the policy said last; ``None`` while it was not asked.
         verdict: set by whoever refused; ``None`` while nobody has.
         answered: the answer is ours by design (token exchange), not a refusal and not Google's.
@@ -68,6 +72,9 @@ class Ticket:
     operation: Operation | None = None
     facts: StatementFacts | None = None
     estimate: Estimate | None = None
+    admission: Admission | None = None
+    is_estimate_told: bool = False
+    notes: list[EventRecord] = field(default_factory=list)
     ruling: Ruling | None = None
     request_body: bytes | None = None
     credential: AccessToken | None = field(default=None, repr=False)

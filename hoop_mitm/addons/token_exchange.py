@@ -1,5 +1,7 @@
 """Google's token endpoints, answered here: a client trades its OIDC token for a session of ours, never for Google's."""
 
+import json
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from mitmproxy import http
@@ -11,6 +13,7 @@ from hoop_mitm.addons.ticket import Ticket
 from hoop_mitm.bigquery import TOKEN_HOSTS
 from hoop_mitm.errors import HoopError
 from hoop_mitm.identity import Answer
+from hoop_mitm.policy.cost import Payer
 
 MAX_FORM = 256 * 1024
 """Bytes. A form holds one token, which may be 64 KiB, percent-encoded."""
@@ -73,7 +76,7 @@ class TokenExchange(Addon):
             case "POST", "sts.googleapis.com", "/v1/token":
                 return await exchange.exchange(form, address)
             case "POST", "sts.googleapis.com", "/v1/introspect":
-                return await exchange.introspect(form, address)
+                return self._with_budgets(await exchange.introspect(form, address))
             case "POST", "oauth2.googleapis.com", "/token":
                 return await exchange.refresh(form, address)
             case "POST", "oauth2.googleapis.com", "/revoke":
@@ -89,3 +92,17 @@ class TokenExchange(Addon):
                         "error_description": f"hoop-mitm does not forward {path} on {ticket.host}.",
                     },
                 )
+
+    def _with_budgets(self, answer: Answer) -> Answer:
+        """What is left of the principal's budgets, which only the gateway can say (`hoop-mitm whoami`)."""
+        if answer.principal is None:
+            return answer
+        costs = self._services.costs
+        standing = [
+            left.as_json(costs.prices)
+            for connection in answer.body.get("connections", ())
+            for left in costs.of(Payer(answer.principal, "", connection))
+        ]
+        # One that is the same whatever it is used for comes once.
+        different = list({json.dumps(each): each for each in standing}.values())
+        return replace(answer, body={**answer.body, "budgets": different})

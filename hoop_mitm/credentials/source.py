@@ -109,6 +109,14 @@ class CredentialSource:
                 raise CredentialError(holder.failure)
             return await self._refresh(holder, principal, subject_token)
 
+    def identity(self, principal: Principal, subject_token: str | None = None) -> tuple[str | None, str | None]:
+        """Which of the connection's identities at Google a principal's requests go with: the account that is impersonated,
+        and a hash of the person's own token; ``None`` for what plays no part."""
+        person = (
+            hashlib.sha256(subject_token.encode()).hexdigest() if subject_token and self.needs_subject_token else None
+        )
+        return self._account(principal), person
+
     def invalidate(self, token: AccessToken) -> None:
         """Forgets a token that Google no longer takes."""
         for holder in self._holders.values():
@@ -116,10 +124,7 @@ class CredentialSource:
                 holder.token = None
 
     def _holder(self, principal: Principal, subject_token: str | None) -> _Holder:
-        person = (
-            hashlib.sha256(subject_token.encode()).hexdigest() if subject_token and self.needs_subject_token else None
-        )
-        key = (self._account(principal), person)
+        key = self.identity(principal, subject_token)
         holder = self._holders.setdefault(key, _Holder())
         self._holders.move_to_end(key)
         while len(self._holders) > MOST_HOLDERS:
