@@ -25,6 +25,8 @@ from hoop_mitm.addons.operations import Doors, Operations
 from hoop_mitm.addons.ownership import Ownership
 from hoop_mitm.addons.programs import Programs
 from hoop_mitm.addons.recorder import Recorder
+from hoop_mitm.addons.review_api import ReviewApi
+from hoop_mitm.addons.reviews import Reviews
 from hoop_mitm.addons.routing import Routing
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.strip import Strip
@@ -108,10 +110,12 @@ def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLa
         routing,
         TokenExchange(services),
         Identity(services),
+        ReviewApi(services),
         Doors(services),
         Programs(services),
         Operations(services),
         Ownership(services),
+        Reviews(services),
         endpoint,
         Cost(services),
         Labels(services),

@@ -14,7 +14,7 @@ from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
 from hoop_mitm.bigquery import Resource
 from hoop_mitm.errors import Denied
-from hoop_mitm.recording import Owner
+from hoop_mitm.recording import Owner, claimed
 
 UPLOAD_ID = "upload_id"
 
@@ -110,11 +110,3 @@ def with_parameter(url: str, name: str, value: str) -> tuple[str, int]:
     for place in places:
         pairs[place] = f"{name}={quote_plus(value)}"
     return f"{head}?{'&'.join(pairs)}", len(places)
-
-
-def claimed(resource: Resource, owner: Owner) -> Resource:
-    """What a claim is laid on. A result table may be several people's: for a cached result, Google gives each who asked
-    the same statement the same table."""
-    if resource.kind == "table":
-        return Resource("table", f"{resource.id} of {owner.principal}")
-    return resource

@@ -11,6 +11,7 @@ from uuid_utils import uuid7
 from hoop_mitm.addons.asking import Asking
 from hoop_mitm.addons.backlog import Backlog
 from hoop_mitm.addons.bills import Bills
+from hoop_mitm.addons.holding import Holding
 from hoop_mitm.addons.intents import Intents
 from hoop_mitm.addons.looks import Looks
 from hoop_mitm.addons.ticket import Ticket, Tickets
@@ -65,6 +66,7 @@ class Services:
         self.backlog = Backlog(self.recorder)
         self.intents = Intents(self)
         self.looks = Looks(self)
+        self.reviews = Holding(self)
         self.asking = Asking(config.gateway.upstream, self.sources)
         self.costs = Costs(config.cost, config.gateway.state)
         reuse = config.cost.reuse_estimates.total_seconds()
@@ -85,10 +87,12 @@ class Services:
         self.bills.begin()
         self._ready.set()
         self.intents.begin(started.id)
+        self.reviews.begin()
 
     async def stop(self) -> None:
         """Ends all sessions and writes what is under way."""
         await self.intents.end()
+        await self.reviews.end()
         await self.looks.end()
         await self.bills.end()
         await self.costs.stop()

@@ -11,10 +11,14 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from hoop_mitm.bigquery.operation import Door, Operation
+from hoop_mitm.bigquery.rewriting import with_labels
 from hoop_mitm.bigquery.unreadable import Unreadable
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EMPTY: Final = msgspec.Raw(b"{}")
+
+_INSERT: Final = Operation(Door("jobs.insert", "admin", body="json"), "")
 
 _OF_THE_JOB: Final = frozenset({"labels", "jobTimeoutMs", "reservation", "maxSlots"})
 """Fields of a `jobs.query` request that a job has beside its query; `dryRun` never waits."""
@@ -113,6 +117,12 @@ def configuration_of(door: str, body: bytes) -> bytes:
     query = {name: value for name, value in fields.items() if name in _OF_THE_QUERY}
     of_the_job = {name: value for name, value in fields.items() if name in _OF_THE_JOB}
     return msgspec.json.encode({"query": query, **of_the_job})
+
+
+def labelled(configuration: bytes, labels: Mapping[str, str]) -> bytes:
+    """A job configuration with labels of ours on it, as ``with_labels`` puts them on."""
+    body = msgspec.json.encode({"configuration": msgspec.Raw(configuration)})
+    return configuration_of("jobs.insert", with_labels(_INSERT, body, labels))
 
 
 def as_insert(waiting: Waiting) -> bytes:

@@ -5,7 +5,7 @@ or reading an archive. ``hoop_mitm.recording.fold`` is not imported here, becaus
 """
 
 from hoop_mitm.recording.logging_filter import LogFilter
-from hoop_mitm.recording.owners import Owner
+from hoop_mitm.recording.owners import Owner, claimed
 from hoop_mitm.recording.recorder import Recorder
 from hoop_mitm.recording.records import EventRecord, FlowRecord, Level, Message, Record
 from hoop_mitm.recording.redaction import Redactor
@@ -22,4 +22,5 @@ __all__ = [
     "Recorder",
     "Redactor",
     "Spool",
+    "claimed",
 ]

@@ -26,6 +26,14 @@ class Owner:
     connection: str
 
 
+def claimed(resource: Resource, owner: Owner) -> Resource:
+    """What a claim is laid on. A result table may be several people's: for a cached result, Google gives each who asked
+    the same statement the same table."""
+    if resource.kind == "table":
+        return Resource("table", f"{resource.id} of {owner.principal}")
+    return resource
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A resource, its owner, and when it was claimed (seconds since the epoch)."""

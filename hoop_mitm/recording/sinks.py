@@ -3,7 +3,7 @@
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -88,14 +88,18 @@ class HttpsSink:
         self._session: requests.Session | None = None
 
     def send(self, line: str) -> None:
+        self.post(f"{line}\n".encode(), {})
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Posts JSON with further headers. Raises :class:`SinkError` unless it was taken."""
         import requests
 
-        headers = {"content-type": "application/json", **self._headers()}
+        headers = {"content-type": "application/json", **headers, **self._headers()}
         if self._session is None:
             self._session = self._make_session(self._ca)
         try:
             with self._session.post(
-                self._url, data=f"{line}\n".encode(), headers=headers, allow_redirects=False, stream=True
+                self._url, data=body, headers=headers, allow_redirects=False, stream=True
             ) as answer:
                 status = answer.status_code
         except (requests.RequestException, OSError) as error:

@@ -1,0 +1,326 @@
+"""What reviewers have let run is run: looked at once more, and sent to BigQuery by the gateway itself, once.
+
+A job's id is unique at BigQuery. It stands since the request was held, so that whoever sends the job, and however often,
+there is one job at most; and a gateway that was killed in between finds out by that id what became of it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from uuid_utils import uuid7
+
+from hoop_mitm import bigquery
+from hoop_mitm.bigquery import Door, Operation, Resource, waiting
+from hoop_mitm.config import Connection
+from hoop_mitm.credentials import AccessToken
+from hoop_mitm.errors import AskingError, CredentialError, Denied, HoopError, IdentityError
+from hoop_mitm.outbound import session
+from hoop_mitm.policy import Question, Ruling, Verdict
+from hoop_mitm.policy.reviews import Grounds, Outcome, Review, deciding
+from hoop_mitm.recording import FlowRecord, Message, Owner, claimed
+from hoop_mitm.recording.records import FlowState
+
+if TYPE_CHECKING:
+    from hoop_mitm.addons.holding import Holding
+    from hoop_mitm.addons.services import Services
+    from hoop_mitm.reconciling import BigQuery
+    from hoop_mitm.reconciling.client import Answer
+
+logger = logging.getLogger(__name__)
+
+type Ask = Callable[[Question, Connection, str | None], Awaitable[tuple[Question, Ruling]]]
+
+PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before each new try; the last again and again."""
+
+AT_ONCE: Final = 8
+"""Jobs that are sent at the same time."""
+
+HOST: Final = "bigquery.googleapis.com"
+AGENT: Final = "hoop-mitm"
+RULE: Final = "review.approved"
+
+UNAUTHORIZED, CONFLICT = 401, 409
+OK, REFUSED = range(200, 300), range(400, 500)
+AGAIN: Final = frozenset({401, 408, 409, 429})
+"""Of the answers 4xx, those that do not say what BigQuery thinks of the job."""
+
+_INSERT: Final = Door("jobs.insert", "admin", body="json")
+_PLACE = re.compile(r"Already Exists: Job [^ ]*:([A-Za-z0-9-]+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """One try to start a job."""
+
+    review: Review
+    connection: Connection
+    body: bytes
+    started: datetime
+
+
+class _HttpError(msgspec.Struct):
+    message: str = ""
+    errors: list[dict[str, object]] = []
+
+
+class _Failed(msgspec.Struct):
+    error: _HttpError = msgspec.field(default_factory=_HttpError)
+
+
+class _Reference(msgspec.Struct):
+    location: str | None = None
+
+
+class _Made(msgspec.Struct, rename="camel"):
+    job_reference: _Reference = msgspec.field(default_factory=_Reference)
+
+
+class Execution:
+    """Sends approved jobs."""
+
+    def __init__(self, services: "Services", holding: "Holding") -> None:
+        self._services = services
+        self._holding = holding
+        self._http = session(services.config.gateway.upstream)
+        self._connections = {connection.name: connection for connection in services.config.connections}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._subject_tokens: dict[str, str] = {}
+        self._few = asyncio.Semaphore(AT_ONCE)
+
+    def begin(self, review: Review) -> None:
+        """Sees to it that an approved review is run; nothing happens where that is under way."""
+        if review.id not in self._running and not self._waits_for_client(review):
+            task = asyncio.create_task(self._run(review.id), name=f"hoop-mitm runs {review.id}")
+            self._running[review.id] = task
+            task.add_done_callback(lambda _: self._running.pop(review.id, None))
+
+    async def end(self) -> None:
+        """Stops. What was begun is found out about by the next gateway."""
+        for task in list(self._running.values()):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def lend(self, review: Review, subject_token: str | None) -> None:
+        """Keeps, in memory alone, what the requester's own identity is shown to Google with (federation)."""
+        connection = self._connections.get(review.held.session.connection)
+        if subject_token and connection and self._services.sources[connection.name].needs_subject_token:
+            self._subject_tokens[review.id] = subject_token
+
+    def _waits_for_client(self, review: Review) -> bool:
+        """With federation nobody but the requester can run it: it waits until they ask for it again."""
+        source = self._services.sources.get(review.held.session.connection)
+        return source is not None and source.needs_subject_token and review.id not in self._subject_tokens
+
+    async def estimated(self, question: Question, subject_token: str | None) -> Question:
+        """The question with an estimate, for people to read, where one can be had."""
+        del subject_token
+        return question
+
+    async def _run(self, review_id: str) -> None:
+        for tries in range(10_000):
+            try:
+                async with self._few:
+                    if await self._step(review_id):
+                        self._subject_tokens.pop(review_id, None)
+                        return
+            except HoopError as error:
+                logger.warning("Review %s cannot be run just now: %s", review_id, error)
+                # A token that was refused is not tried again; the next poll brings another.
+                self._subject_tokens.pop(review_id, None)
+                review = self._holding.store.get(review_id)
+                if review is None or self._waits_for_client(review):
+                    return
+            await self._holding.something(PAUSES[min(tries, len(PAUSES) - 1)])
+
+    async def _step(self, review_id: str) -> bool:
+        """One try; whether there is nothing left to do.
+
+        Raises:
+            HoopError: it could not be done now.
+        """
+        review = await asyncio.to_thread(self._holding.store.get, review_id)
+        if review is None or review.state not in ("APPROVED", "EXECUTING"):
+            return True
+        connection = self._connections.get(review.held.session.connection)
+        if connection is None:
+            gone = Denied("connection.unclear", "Its connection is not in the gateway's configuration any more.")
+            await self._change(review, lambda each: deciding.refuse(each, gone, _now()))
+            return True
+        token = await self._services.sources[connection.name].token(
+            review.held.session.principal, self._subject_tokens.get(review_id)
+        )
+        client = self._client(token)
+        if review.state == "EXECUTING" and await self._is_there(client, review, None):
+            return True
+        if review.state == "APPROVED" and not await self._may_still(review, connection):
+            return True
+        return await self._send(client, review, connection, token)
+
+    async def _may_still(self, review: Review, connection: Connection) -> bool:
+        """Looks once more: is the requester still welcome, and do the rules and BigQuery still say what they said?"""
+        if _now() >= review.expires_at:
+            await self._change(review, lambda each: deciding.expire(each, _now()))
+            return False
+        try:
+            self._check_welcome(review)
+            grounds = await self._grounds(review, connection)
+        except (Denied, IdentityError) as error:
+            refusal = error if isinstance(error, Denied) else Denied(f"identity.{error.reason}", str(error))
+            await self._change(review, lambda each: deciding.refuse(each, refusal, _now()))
+            return False
+        if why := deciding.difference(review.grounds, grounds):
+            await self._change(review, lambda each: deciding.reopen(each, grounds, why))
+            return False
+        return True
+
+    def _check_welcome(self, review: Review) -> None:
+        identified = review.held.identified
+        self._services.authenticator.check(identified)
+        self._services.revocations.check_session(review.held.session.id, identified)
+
+    async def _grounds(self, review: Review, connection: Connection) -> Grounds:
+        """What the review would rest on if it were asked for now.
+
+        Raises:
+            Denied: it would be refused.
+        """
+        del connection
+        return review.grounds
+
+    async def _send(self, client: "BigQuery", review: Review, connection: Connection, token: AccessToken) -> bool:
+        begun = await self._change(review, lambda each: deciding.begin(each, str(uuid7())))
+        if begun is None or begun.state != "EXECUTING":
+            return True
+        sent = _Sent(begun, connection, waiting.as_insert(begun.waiting), _now())
+        # Whatever happens from here on, there is a record that it was sent.
+        await self._record(sent, "open")
+        try:
+            answer = await asyncio.to_thread(client.insert, begun.held.project, sent.body)
+        except AskingError as error:
+            await self._record(sent, "failed", error=str(error))
+            raise
+        await self._record(sent, "complete", answer)
+        if answer.status == UNAUTHORIZED:
+            self._services.sources[connection.name].invalidate(token)
+        if answer.status == CONFLICT:
+            return await self._is_there(client, begun, answer) or await self._is_taken(begun)
+        if answer.status in OK:
+            place = _read(answer, _Made, _Made()).job_reference.location
+            await self._change(begun, lambda each: deciding.executed(each, _now(), place))
+            return True
+        if answer.status in REFUSED and answer.status not in AGAIN:
+            complaint = _read(answer, _Failed, _Failed()).error
+            reason = str((complaint.errors or [{}])[0].get("reason") or "invalid")
+            said = Outcome(complaint.message or f"BigQuery answered {answer.status}.", reason, answer.status)
+            await self._change(begun, lambda each: deciding.executed(each, _now(), None, said))
+            return True
+        raise CredentialError(f"BigQuery answered {answer.status}.")
+
+    async def _is_there(self, client: "BigQuery", review: Review, conflict: "Answer | None") -> bool:
+        """Whether BigQuery has this very job, by an earlier try; that is then what became of the review."""
+        held = review.held
+        place = held.location
+        if conflict and (found := _PLACE.search(_read(conflict, _Failed, _Failed()).error.message)):
+            place = found[1]
+        job = await asyncio.to_thread(client.job, held.project, held.job_id, place)
+        # Only the gateway can have written that label.
+        if job is None or job.labels.get("hoop-review") != review.id:
+            return False
+        await self._change(review, lambda each: deciding.executed(each, _now(), job.location))
+        return True
+
+    async def _is_taken(self, review: Review) -> bool:
+        taken = Outcome(
+            f"Already Exists: Job {review.held.job}. Send it again with another job id.", "duplicate", CONFLICT
+        )
+        await self._change(review, lambda each: deciding.executed(each, _now(), None, taken))
+        return True
+
+    async def _change(self, review: Review, decide: Callable[[Review], deciding.Changed | None]) -> Review | None:
+        return await self._holding.change(review.id, decide)
+
+    def _client(self, token: AccessToken) -> "BigQuery":
+        from hoop_mitm.reconciling import BigQuery
+
+        return BigQuery(self._http, lambda: token.value)
+
+    async def _record(
+        self, sent: "_Sent", state: FlowState, answer: "Answer | None" = None, error: str | None = None
+    ) -> None:
+        """The exchange as any other: the intent first, and the answer when it is there."""
+        review, body, held = sent.review, sent.body, sent.review.held
+        operation = _operation(review, body)
+        owner = Owner(held.session.principal.key, held.session.connection)
+        made: tuple[Resource, ...] = ()
+        if answer:
+            made = bigquery.created(operation, answer.status, answer.headers, answer.body)
+        record = FlowRecord(
+            id=str(review.execution),
+            state=state,
+            session=held.session,
+            operation=operation,
+            verdict=Verdict("allow", RULE),
+            method="POST",
+            host=HOST,
+            url=f"https://{HOST}/bigquery/v2/projects/{held.project}/jobs",
+            user_agent=AGENT,
+            client_address="",
+            program=held.program or None,
+            request=Message((("content-type", "application/json"),), body, None, len(body)),
+            response=Message(answer.headers, answer.body, None, len(answer.body)) if answer else Message(),
+            started_at=sent.started,
+            ended_at=None if state == "open" else _now(),
+            status=answer.status if answer else None,
+            error=error,
+            level=sent.connection.recording,
+            http_version="HTTP/1.1",
+        )
+        await self._services.recorder.write(record, owns={claimed(each, owner): owner for each in made})
+
+
+def operation_of(review: Review) -> Operation:
+    """What was asked for, read anew from what was held.
+
+    Raises:
+        Denied: it is not understood any more.
+    """
+    held = review.held
+    path, _, query = held.path.partition("?")
+    door = bigquery.find(HOST, "POST", path)
+    if door is None:
+        raise Denied("door.unknown", "hoop-mitm does not know this request any more.")
+    return bigquery.read(
+        door,
+        path=path,
+        query=parse_qsl(query, keep_blank_values=True),
+        headers={"content-type": "application/json"},
+        body=held.body.encode(),
+    )
+
+
+def _operation(review: Review, body: bytes) -> Operation:
+    """What is sent: the same, as a job with the id that it was promised."""
+    held = review.held
+    asked = operation_of(review)
+    return replace(asked, door=_INSERT, job_id=held.job_id, location=held.location, body=msgspec.json.decode(body))
+
+
+def _read[T](answer: "Answer", kind: type[T], otherwise: T) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.DecodeError, ValueError):
+        return otherwise
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

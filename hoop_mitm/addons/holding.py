@@ -1,0 +1,371 @@
+"""What waits for reviewers: held here, decided on here, and made to happen from here."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from mitmproxy import http
+from uuid_utils import uuid7
+
+from hoop_mitm import bigquery
+from hoop_mitm.addons.executing import Execution
+from hoop_mitm.addons.telling import Telling
+from hoop_mitm.addons.ticket import Ticket
+from hoop_mitm.bigquery import Resource, waiting
+from hoop_mitm.errors import Denied, HoopError
+from hoop_mitm.identity import Principal
+from hoop_mitm.policy import Verdict
+from hoop_mitm.policy.reviews import Grounds, Held, Review, Store, deciding, digest_of
+from hoop_mitm.policy.reviews.deciding import Change, Changed
+from hoop_mitm.policy.reviews.store import Happened
+from hoop_mitm.recording import EventRecord, Owner
+
+if TYPE_CHECKING:
+    from hoop_mitm.addons.services import Services
+    from hoop_mitm.policy import Question, Ruling
+
+logger = logging.getLogger(__name__)
+
+REVIEW: Final = "hoop-review"
+"""Label of a job that was reviewed: the review's id. Only the gateway can write it."""
+
+SESSION: Final = "hoop-session"
+
+DOORS: Final = frozenset({"jobs.insert", "jobs.query"})
+"""What can wait: BigQuery's own clients wait for a job as long as it takes."""
+
+JSON: Final = {"content-type": "application/json; charset=UTF-8"}
+
+EVERY: Final = 0.5
+"""Seconds between two looks at what there is to do; what is decided in this gateway is done at once."""
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks of one who waits: another gateway may have changed what they wait for."""
+
+NOTE_POLLS: Final = timedelta(seconds=5)
+FORGET_EVERY: Final = timedelta(hours=1)
+
+_ALREADY: Final = "Already Exists: Job {}. Its id is taken: send it with another one, or ask for that job."
+
+
+class Holding:
+    """The reviews of this gateway."""
+
+    def __init__(self, services: "Services") -> None:
+        self._services = services
+        self._settings = services.config.reviews
+        self._telling = Telling(services)
+        self.store = Store(services.config.gateway.state, self._telling.names)
+        self.execution = Execution(services, self)
+        self._moved = asyncio.Event()
+        self._polled: dict[str, datetime] = {}
+        self._noted_at = self._forgot_at = datetime.now(UTC)
+        self._recording = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._complained = ""
+
+    @property
+    def machines(self) -> deciding.Machines:
+        """Machines that may review, with the groups that they count for."""
+        return self._settings.machines
+
+    def begin(self) -> None:
+        """Begins to do what was decided, also by the gateway before."""
+        self._task = asyncio.create_task(self._work(), name="hoop-mitm reviews")
+        self._telling.begin(self.store)
+
+    async def end(self) -> None:
+        """Ends; what is not done yet is done by the next gateway."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+            await self.execution.end()
+            await self._telling.end()
+            with contextlib.suppress(HoopError):
+                await self._note_polls()
+                await self.record()
+            self.store.close()
+
+    async def hold(self, flow: http.HTTPFlow, ticket: Ticket, question: "Question", ruling: "Ruling") -> None:
+        """Answers a request with a job that waits.
+
+        Args:
+            question: with the facts, and the estimate if there is one, that the ruling rests on.
+            ruling: a verdict ``review``, with its terms.
+
+        Raises:
+            Denied: it cannot wait: not a job; its id is taken; too much of the principal's waits already.
+            RecordingError: it cannot be kept.
+        """
+        assert ruling.review
+        rule = ruling.verdict.rule
+        groups = ", ".join(ruling.review.groups)
+        if question.operation.door.name not in DOORS or question.operation.door.body != "json":
+            raise Denied(
+                rule,
+                f"This needs the approval of a member of {groups} (rule {rule}), and {question.operation.door.name} cannot wait "
+                "for one. Run it as a query job with any BigQuery client (jobs.insert or jobs.query): that waits.",
+            )
+        body = flow.request.get_content(strict=True) or b""
+        if again := await self._asked_before(ticket, question, body):
+            self._answer(flow, ticket, again)
+            return
+        review = await self._made(ticket, question, ruling, body)
+        self._answer(flow, ticket, review)
+        logger.info("%s waits for a review by %s: %s.", review.held.session.principal, groups, review.id)
+
+    def _answer(self, flow: http.HTTPFlow, ticket: Ticket, review: Review) -> None:
+        held = review.held
+        ticket.owns[Resource("job", held.job)] = Owner(held.session.principal.key, held.session.connection)
+        body = (
+            waiting.job(review.waiting) if held.door == "jobs.insert" else waiting.results(review.waiting, "jobs.query")
+        )
+        say(flow, ticket, review.verdict, body)
+
+    async def _asked_before(self, ticket: Ticket, question: "Question", body: bytes) -> Review | None:
+        """The review of the very same request, when a client that lost the answer asks again (``requestId``)."""
+        assert ticket.session
+        if question.operation.door.name != "jobs.query" or not (request_id := waiting.request_id(body)):
+            return None
+        found = await asyncio.to_thread(self.store.of_request, question.principal.key, request_id)
+        same = found is not None and found.held.body == body.decode() and found.held.session.id == ticket.session.id
+        return found if same else None
+
+    async def _made(self, ticket: Ticket, question: "Question", ruling: "Ruling", body: bytes) -> Review:
+        assert ruling.review
+        operation, requester = question.operation, question.principal
+        job_id = operation.job_id or f"hoop_{uuid7()}"
+        if self._services.owner(Resource("job", f"{operation.project}:{job_id}")) is not None:
+            raise Denied("review.duplicate", _ALREADY.format(f"{operation.project}:{job_id}"))
+        if await asyncio.to_thread(self.store.open_of, requester.key) >= self._settings.most:
+            raise Denied(
+                "review.too_many",
+                f"{self._settings.most} requests of yours wait for a review already. Wait for them, or cancel some.",
+            )
+        question = await self.execution.estimated(
+            question, ticket.identified.subject_token if ticket.identified else None
+        )
+        now, review_id = datetime.now(UTC), str(uuid7())
+        held = _held(ticket, question, body, job_id, review_id)
+        grounds = grounds_of(question, ruling)
+        review = Review(
+            id=review_id,
+            state="PENDING",
+            held=held,
+            grounds=grounds,
+            digest=digest_of(held, grounds),
+            requested_at=now,
+            expires_at=now + ruling.review.expires,
+            fingerprint=bigquery.fingerprint(held.statement) if held.statement else "",
+        )
+        asked = Change("review.requested", "A request waits for a review.", requester)
+        try:
+            review = await asyncio.to_thread(self.store.add, review, asked)
+        except KeyError:
+            raise Denied("review.duplicate", _ALREADY.format(held.job)) from None
+        self.moved()
+        await self.record()
+        return review
+
+    def of_job(self, project: str, job_id: str) -> Review | None:
+        """The review of a job, if it ever was held."""
+        return self.store.of_job(project, job_id)
+
+    def asked_for(self, review: Review) -> None:
+        """Notes that the client is still there."""
+        self._polled[review.id] = datetime.now(UTC)
+
+    def polled_at(self, review: Review) -> Review:
+        """The review, with when the client last asked, to the second."""
+        latest = self._polled.get(review.id)
+        return replace(review, polled_at=latest) if latest else review
+
+    async def change(self, review_id: str, decide: Callable[[Review], Changed | None]) -> Review | None:
+        """Makes something of a review; returns when that is durable and recorded. ``None``: there is no such review.
+
+        Raises:
+            Denied: ``decide`` says that it may not be.
+            RecordingError: it could not be kept.
+        """
+        review = await asyncio.to_thread(self.store.update, review_id, decide)
+        self.moved()
+        await self.record()
+        return review
+
+    async def withdraw(self, review: Review) -> Review:
+        """Takes a review back, if it is not too late; gives it as it is now."""
+        return await self.change(review.id, lambda each: deciding.withdraw(each, datetime.now(UTC))) or review
+
+    async def approve(self, review_id: str, by: Principal, digest: str, message: str) -> Review | None:
+        """One reviewer's yes to what they have seen.
+
+        Raises:
+            Denied: it does not count; the rule says why.
+        """
+        return await self.change(
+            review_id,
+            lambda each: deciding.approve(
+                each, by, digest=digest, machines=self.machines, now=datetime.now(UTC), message=message
+            ),
+        )
+
+    async def reject(self, review_id: str, by: Principal, message: str) -> Review | None:
+        """One reviewer's no.
+
+        Raises:
+            Denied: it does not count.
+        """
+        return await self.change(
+            review_id,
+            lambda each: deciding.reject(each, by, machines=self.machines, now=datetime.now(UTC), message=message),
+        )
+
+    async def wait(self, review: Review, seconds: float) -> Review:
+        """The review once it is over, or as it is when the time is."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while review.is_open and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await self.something(min(left, LOOK_EVERY))
+            review = self.store.get(review.id) or review
+        return review
+
+    async def something(self, seconds: float) -> None:
+        """Returns when any review has changed in this gateway, or when the time is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._moved.wait(), seconds)
+
+    def moved(self) -> None:
+        """Wakes everybody who waits."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+        self._telling.wake()
+
+    async def record(self) -> None:
+        """Writes what has happened into the recording, in its order, each once.
+
+        Raises:
+            RecordingError: it cannot be written just now; it is tried again.
+        """
+        async with self._recording:
+            happened = await asyncio.to_thread(self.store.unrecorded)
+            if not happened:
+                return
+            await self._services.recorder.write(*map(self._event, happened))
+            await asyncio.to_thread(self.store.recorded, [each.number for each in happened])
+
+    def _event(self, happened: Happened) -> EventRecord:
+        review, change = happened.review, happened.change
+        return EventRecord(
+            id=happened.id,
+            at=happened.at,
+            type=change.type,
+            message=change.message,
+            session_id=review.held.session.id,
+            principal=change.by,
+            flow_id=review.execution if change.type == "review.executed" else None,
+            details={
+                "review": review.id,
+                "project": review.held.project,
+                "job": review.held.job_id,
+                "rule": review.grounds.rule,
+                "policy": review.grounds.policy,
+                "digest": review.digest,
+                "requester": str(review.held.session.principal),
+                **change.details,
+            },
+        )
+
+    async def _work(self) -> None:
+        await self._services.ready()
+        while True:
+            try:
+                await self._look()
+                self._complained = ""
+            except HoopError as error:
+                # What could not be done now is still to do the next time.
+                if str(error) != self._complained:
+                    logger.error("Reviews cannot be looked after just now: %s", error)  # noqa: TRY400 - it says it all
+                    self._complained = str(error)
+            await self.something(EVERY)
+
+    async def _look(self) -> None:
+        await self.record()
+        now = datetime.now(UTC)
+        for review in await asyncio.to_thread(self.store.to_do):
+            if review.state != "EXECUTING" and now >= review.expires_at:
+                await self.change(review.id, lambda each: deciding.expire(each, datetime.now(UTC)))
+            elif review.state != "PENDING":
+                self.execution.begin(review)
+        if self._polled and now - self._noted_at > NOTE_POLLS:
+            self._noted_at = now
+            await self._note_polls()
+        if now - self._forgot_at > FORGET_EVERY:
+            self._forgot_at = now
+            await asyncio.to_thread(self.store.forget, now - self._settings.keep)
+
+    async def _note_polls(self) -> None:
+        if self._polled:
+            polled, self._polled = self._polled, {}
+            await asyncio.to_thread(self.store.polled, polled)
+
+
+def say(flow: http.HTTPFlow, ticket: Ticket, verdict: Verdict, body: bytes, status: int = 200) -> None:
+    """Answers a flow ourselves, in BigQuery's shape."""
+    ticket.verdict = verdict
+    flow.request.stream = False
+    flow.response = http.Response.make(status, body, JSON)
+
+
+def grounds_of(question: "Question", ruling: "Ruling") -> Grounds:
+    """What reviewers are shown, and what their yes rests on."""
+    assert ruling.review
+    facts, estimate, operation = question.facts, question.estimate, question.operation
+    tables = {*operation.tables, *((*facts.reads, *facts.writes) if facts else ())}
+    return Grounds(
+        rule=ruling.verdict.rule,
+        policy=ruling.policy,
+        groups=ruling.review.groups,
+        min_approvals=ruling.review.min_approvals,
+        kinds=facts.kinds if facts else (),
+        tables=tuple(sorted(map(str, tables))),
+        statement_type=estimate.statement_type if estimate else "",
+        referenced_tables=tuple(sorted(map(str, estimate.referenced_tables))) if estimate else (),
+        processed_bytes=estimate.processed_bytes if estimate else None,
+        price=estimate.price if estimate else None,
+    )
+
+
+def _held(ticket: Ticket, question: "Question", body: bytes, job_id: str, review_id: str) -> Held:
+    assert ticket.session
+    assert ticket.identified
+    assert ticket.connection
+    operation, identified = question.operation, ticket.identified
+    configuration = waiting.configuration_of(operation.door.name, body)
+    labels = {SESSION: ticket.session.id, REVIEW: review_id}
+    return Held(
+        session=ticket.session,
+        token_session=identified.session_id,
+        token_connection=identified.connection,
+        signed_in_at=identified.signed_in_at,
+        authenticated_at=identified.authenticated_at,
+        issued_at=identified.issued_at,
+        door=operation.door.name,
+        path=ticket.url.partition(ticket.host)[2],
+        body=body.decode(),
+        configuration=waiting.labelled(configuration, labels).decode(),
+        project=operation.project,
+        job_id=job_id,
+        location=operation.location,
+        statement=operation.statement,
+        request_id=waiting.request_id(body) if operation.door.name == "jobs.query" else "",
+        reason=question.reason,
+        user_agent=ticket.user_agent,
+        client_address=ticket.client_address,
+        program=str(ticket.program or ""),
+        level=ticket.connection.recording,
+    )
