@@ -1,6 +1,8 @@
 """``hoop-mitm whoami``."""
 
 import time
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,7 @@ def _gateway(profile: "ClientProfile", id_token: str) -> tuple[dict[str, Any], b
         "name": view.name,
         "groups": list(view.groups),
         "connections": list(view.connections),
+        "budgets": [asdict(budget) for budget in view.budgets],
     }, False
 
 
@@ -86,4 +89,16 @@ def _in_words(profile: "ClientProfile", view: dict[str, Any]) -> str:
         return f"gateway: {view['message']}"
     if not view["accepts"]:
         return f"the gateway at {profile.gateway.url} does not accept this login: {view['message']}"
-    return f"the gateway at {profile.gateway.url} lets you use: {', '.join(view['connections']) or 'no connection'}"
+    lines = [f"the gateway at {profile.gateway.url} lets you use: {', '.join(view['connections']) or 'no connection'}"]
+    return "\n".join([*lines, *map(_budget_in_words, view["budgets"])])
+
+
+def _budget_in_words(budget: dict[str, Any]) -> str:
+    from hoop_mitm.cli import terminal
+
+    anew = datetime.fromisoformat(budget["begins_anew"])
+    whose = f"{budget['per']} {terminal.safe(budget['of'])}"
+    return (
+        f"budget {budget['name']} ({whose}): {terminal.safe(budget['left'])} of {terminal.safe(budget['limit'])} a "
+        f"{budget['every']} is left; it begins anew at {anew:%Y-%m-%d %H:%M %Z}"
+    )

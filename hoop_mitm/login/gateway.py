@@ -1,7 +1,8 @@
 """What the gateway itself says of a token: asked as any client asks, through its proxy, at Google's token endpoints."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,33 @@ class NotStarted(Unreachable):
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetView:
+    """What the gateway says is left of a budget.
+
+    Attributes:
+        name: of the budget in ``hoop.yaml``.
+        per: who has one each: ``principal``, ``group``, ``connection``.
+        of: whose this one is.
+        every: ``hour``, ``day``, ``month``.
+        limit_bytes, used_bytes, reserved_bytes, left_bytes: billed; reserved is what running statements may be billed.
+        limit, left: in words, with the price.
+        begins_anew: ISO 8601, when all of it is there again.
+    """
+
+    name: str
+    per: str
+    of: str
+    every: str
+    limit_bytes: int
+    used_bytes: int
+    reserved_bytes: int
+    left_bytes: int
+    limit: str
+    left: str
+    begins_anew: str
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayView:
     """Who the gateway takes the holder of a token for.
 
@@ -33,6 +61,7 @@ class GatewayView:
         kind: ``user`` or ``machine``.
         connections: names of those that this principal may use.
         expires_at: seconds since the epoch; when it stops to accept the token.
+        budgets: those that limit what this principal may spend.
     """
 
     name: str
@@ -40,6 +69,7 @@ class GatewayView:
     kind: str
     connections: tuple[str, ...]
     expires_at: float
+    budgets: tuple[BudgetView, ...] = ()
 
 
 def view_of(profile: ClientProfile, id_token: str) -> GatewayView:
@@ -54,10 +84,21 @@ def view_of(profile: ClientProfile, id_token: str) -> GatewayView:
         raise LoginError(_why_not(profile, id_token))
     try:
         return GatewayView(
-            str(said["username"]), tuple(said["groups"]), said["kind"], tuple(said["connections"]), float(said["exp"])
+            str(said["username"]),
+            tuple(said["groups"]),
+            said["kind"],
+            tuple(said["connections"]),
+            float(said["exp"]),
+            tuple(_budget(budget) for budget in said.get("budgets", ())),
         )
     except (KeyError, TypeError, ValueError):
         raise _not_ours(profile) from None
+
+
+def _budget(said: dict[str, Any]) -> BudgetView:
+    """Of a newer gateway, too, which may say more."""
+    datetime.fromisoformat(said["begins_anew"])
+    return BudgetView(**{each.name: said[each.name] for each in fields(BudgetView)})
 
 
 def sign_out(profile: ClientProfile, id_token: str) -> None:
