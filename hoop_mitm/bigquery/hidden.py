@@ -7,14 +7,14 @@ finding too much: a table alias that starts with ``_`` with a column that starts
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
 from hoop_mitm.bigquery.calls import hands_over_unseen_text
 from hoop_mitm.bigquery.labels import check_query_label
-from hoop_mitm.bigquery.operation import Resource, TableRef
+from hoop_mitm.bigquery.operation import Dataset, Resource, TableRef
+from hoop_mitm.bigquery.paths import Path, mark, paths
 from hoop_mitm.bigquery.tokens import Token, tokens
 from hoop_mitm.bigquery.unreadable import Unreadable
 
@@ -64,8 +64,6 @@ _WRITTEN = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _DECORATOR = re.compile(r"[$@].*", re.DOTALL)
-
-type Dataset = tuple[str | None, str]
 
 
 def is_hidden(dataset: str) -> bool:
@@ -164,7 +162,7 @@ class _Scan:
 
     def code(self, statement: str, parameters: Sequence[str] = (), depth: int = 0) -> None:
         words = self._cut(statement)
-        for path in _paths(words):
+        for path in paths(words):
             self._path(path.parts)
             self._procedure(path, words)
         for token in words:
@@ -211,12 +209,12 @@ class _Scan:
             elif is_hidden(part):
                 self.add(project, part)
 
-    def _procedure(self, path: "_Path", words: list[Token]) -> None:
+    def _procedure(self, path: Path, words: list[Token]) -> None:
         kind = _PROCEDURES.get(".".join(path.parts).upper())
-        if kind is None or _mark(words, path.end) != "(":
+        if kind is None or mark(words, path.end) != "(":
             return
         argument = words[path.end + 1] if path.end + 1 < len(words) else None
-        if argument and argument.kind == "string" and _mark(words, path.end + 2) == ")":
+        if argument and argument.kind == "string" and mark(words, path.end + 2) == ")":
             name = argument.text.replace(".", ":", 1) if kind == "job" else argument.text
             known = name if kind != "job" or ":" in name else f"{self._project}:{name}"
             self._found[Resource(kind, known)] = None
@@ -253,7 +251,7 @@ class _Scan:
                 setting = True
             elif setting and token.text == "@@" and words[place - 1].text.upper() in _BEFORE_TARGET:
                 name = words[place + 1].text.upper() if place + 1 < len(words) else ""
-                value = _literal(words, place + 3, _AFTER_VALUE) if _mark(words, place + 2) == "=" else None
+                value = _literal(words, place + 3, _AFTER_VALUE) if mark(words, place + 2) == "=" else None
                 if name in _DEFAULTS and value is None:
                     self._run_time()
                 elif name == _LABEL:
@@ -268,54 +266,3 @@ def _literal(words: list[Token], place: int, ends: frozenset[str]) -> str | None
         return None
     end = words[place + 1].text.upper() if place + 1 < len(words) else ";"
     return words[place].text if end in ends else None
-
-
-@dataclass(slots=True)
-class _Path:
-    parts: list[str]
-    end: int
-
-
-def _mark(words: list[Token], place: int) -> str:
-    return words[place].text if place < len(words) and words[place].kind == "mark" else ""
-
-
-def _paths(words: list[Token]) -> Iterator[_Path]:
-    place = 0
-    while place < len(words):
-        if words[place].kind not in ("word", "quoted"):
-            place += 1
-            continue
-        first, place = _first_part(words, place)
-        parts = _split(first, words[place - 1])
-        while _mark(words, place) == "." and place + 1 < len(words) and _may_follow(words[place + 1]):
-            parts += _split(words[place + 1].text, words[place + 1])
-            place += 2
-        yield _Path(parts, place)
-
-
-def _first_part(words: list[Token], place: int) -> tuple[str, int]:
-    """A project may be written with dashes and no quotes: ``my-project.dataset.table``."""
-    last = words[place]
-    text = [last.text]
-    place += 1
-    while (
-        last.kind != "quoted"
-        and place + 1 < len(words)
-        and words[place].text == "-"
-        and words[place].start == last.end
-        and words[place + 1].start == words[place].end
-        and words[place + 1].kind in ("word", "number")
-    ):
-        last = words[place + 1]
-        text.append(last.text)
-        place += 2
-    return "-".join(text), place
-
-
-def _may_follow(token: Token) -> bool:
-    return token.kind in ("word", "quoted", "number") or token.text == "*"
-
-
-def _split(text: str, token: Token) -> list[str]:
-    return text.split(".") if token.kind in ("quoted", "number") else [text]

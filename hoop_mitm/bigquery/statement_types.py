@@ -54,7 +54,7 @@ def statement_types(statement: str) -> tuple[str, ...]:
     Empty where the text begins like no statement. It goes by the first words: what does not parse has a type too.
     """
     parts = [part for part in _parts(list(tokens(statement))) if part]
-    found = dict.fromkeys(type_ for part in parts if (type_ := _type(part)) is not None)
+    found = dict.fromkeys(type_ for part in parts if (type_ := statement_type(part)) is not None)
     scripted = len(parts) > 1 or any(
         _word(part[0]) in _CONTROL and not _begins_transaction(part[0], part[1] if len(part) > 1 else None)
         for part in parts
@@ -87,7 +87,8 @@ def _begins_transaction(first: Token, second: Token | None) -> bool:
     return _word(first) == "begin" and second is not None and _word(second) == "transaction"
 
 
-def _type(part: Sequence[Token]) -> str | None:
+def statement_type(part: Sequence[Token]) -> str | None:
+    """BigQuery's word for the words of one statement; ``None`` where they begin like none."""
     words = (_word(token) for token in part)
     match list(itertools.dropwhile("(".__eq__, words)):
         case [first, *_] if first in _QUERIES:

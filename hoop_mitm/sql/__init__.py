@@ -3,8 +3,20 @@
 Importing it is cheap; the parser is imported at the first use.
 """
 
+from hoop_mitm.sql.agreement import agrees, behind
 from hoop_mitm.sql.facts import FEATURES, Dataset, StatementFacts, Verb
+from hoop_mitm.sql.process import Understanding
 from hoop_mitm.sql.references import tables_read
-from hoop_mitm.sql.understanding import Understanding, agrees, understand
+from hoop_mitm.sql.understanding import understand
 
-__all__ = ["FEATURES", "Dataset", "StatementFacts", "Understanding", "Verb", "agrees", "tables_read", "understand"]
+__all__ = [
+    "FEATURES",
+    "Dataset",
+    "StatementFacts",
+    "Understanding",
+    "Verb",
+    "agrees",
+    "behind",
+    "tables_read",
+    "understand",
+]

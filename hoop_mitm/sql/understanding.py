@@ -1,10 +1,28 @@
-"""Facts of statements."""
+"""Facts of a statement: its words, the parts of a script, and each part's tree have to say the same."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
-from hoop_mitm.bigquery.operation import TableRef
-from hoop_mitm.bigquery.statement_types import SCRIPT, statement_types
+from hoop_mitm.bigquery.statement_types import SCRIPT, statement_type, statement_types
+from hoop_mitm.bigquery.tokens import Token
+from hoop_mitm.sql import cache
 from hoop_mitm.sql.facts import Dataset, StatementFacts
+from hoop_mitm.sql.functions import features_in, functions_in
+from hoop_mitm.sql.names import Names
+from hoop_mitm.sql.opaque import Opaque
+from hoop_mitm.sql.parsing import expression_tree, statement_tree
+from hoop_mitm.sql.script import script_of
+from hoop_mitm.sql.statements import Found, add_expression, add_statement
+from hoop_mitm.sql.words import words_of
+
+_MOST_NAMES: Final = 10_000
+"""Tables and functions that facts can hold, together."""
+
+_KNOWN: Final = cache.Cache()
+
+_LEGACY = re.compile(r"#\s*legacysql", re.IGNORECASE)
+_STANDARD = re.compile(r"\s*#standardsql[ \t]*(?:[\r\n]|\Z)", re.IGNORECASE)
 
 
 def understand(
@@ -21,36 +39,75 @@ def understand(
         legacy: the request says ``useLegacySql``, or says nothing (REST's default is true). The text's own
             ``#standardSQL`` and ``#legacySQL`` are seen here.
     """
-    del project, default_dataset, legacy
-    kinds = statement_types(statement)
-    return StatementFacts(kinds, "admin", is_script=SCRIPT in kinds, opaque="no statement is understood yet.")
+    key = cache.key(statement, project, default_dataset, legacy=legacy)
+    facts = _KNOWN.get(key)
+    if facts is None:
+        facts = _facts(statement, Names(project, default_dataset), legacy=legacy)
+        _KNOWN.put(key, facts)
+    return facts
 
 
-def agrees(facts: StatementFacts, statement_type: str, referenced_tables: Sequence[TableRef]) -> str:
-    """What BigQuery's dry run says against the facts, as a sentence for people; ``""`` when it says nothing against them.
+def _facts(statement: str, names: Names, *, legacy: bool) -> StatementFacts:
+    if (legacy and not _STANDARD.match(statement)) or _LEGACY.search(statement):
+        reason = "it is legacy SQL (useLegacySql must be false), which hoop-mitm does not understand."
+        return StatementFacts((), "admin", features=frozenset({"legacy_sql"}), opaque=reason)
+    words: list[Token] = []
+    try:
+        words = words_of(statement)
+        return _understood(statement, words, names)
+    except Opaque as error:
+        return _opaque(statement, words, str(error))
+    except Exception:  # noqa: BLE001 - what nobody thought of must not become a yes, nor stop who asked
+        return StatementFacts((), "admin", opaque="hoop-mitm failed to understand it.")
 
-    Args:
-        statement_type: ``statistics.query.statementType`` of the dry run.
-        referenced_tables: ``statistics.query.referencedTables`` of the dry run.
-    """
-    missing = set(facts.reads) - set(referenced_tables)
-    if statement_type not in facts.kinds or missing:
-        return f"BigQuery takes the statement for {statement_type}, and hoop-mitm for {', '.join(facts.kinds)}."
-    return ""
+
+def _understood(statement: str, words: Sequence[Token], names: Names) -> StatementFacts:
+    script = script_of(words)
+    if not script.parts:
+        raise Opaque("there is no statement in it.")
+    found = Found()
+    statements = 0
+    for part in script.parts:
+        piece = words[part.start : part.end]
+        match part.role:
+            case "expression":
+                add_expression(found, expression_tree(statement, piece), names)
+            case "known":
+                found.does(part.kind, "read" if part.kind == "ASSERT" else "write")
+                statements += 1
+            case "statement":
+                kind = statement_type(piece)
+                if kind is None:
+                    raise Opaque(f"{piece[0].text[:40]!r} begins no statement that hoop-mitm knows.")
+                add_statement(found, statement_tree(statement, piece), kind, names)
+                # A query with temporary functions before it is no script to BigQuery.
+                statements += not (kind == "CREATE_FUNCTION" and "temp_object" in set(features_in(piece[:4])))
+    functions = functions_in(words)
+    features = found.features | set(features_in(words)) | ({"control_flow"} if script.has_flow else set())
+    if "external_query" in features:
+        # What the other database is asked to do stands in its own SQL.
+        found.at_least("write")
+    if len(found.reads) + len(found.writes) + len(functions) > _MOST_NAMES:
+        raise Opaque(f"it names more than {_MOST_NAMES} tables and functions.")
+    is_script = script.has_flow or statements > 1
+    return StatementFacts(
+        kinds=(SCRIPT, *found.kinds) if is_script else tuple(found.kinds),
+        verb=found.verb,
+        is_script=is_script,
+        reads=tuple(found.reads),
+        writes=tuple(found.writes),
+        functions=functions,
+        features=frozenset(features),
+    )
 
 
-class Understanding:
-    """Facts of statements for whoever must not wait: never longer than ``limit``, and never on the event loop."""
-
-    def __init__(self, *, limit: float = 2.0) -> None:
-        """``limit`` is seconds for one statement; what takes longer is opaque."""
-        self._limit = limit
-
-    async def of(
-        self, statement: str, *, project: str, default_dataset: Dataset | None = None, legacy: bool = False
-    ) -> StatementFacts:
-        """As ``understand``."""
-        return understand(statement, project=project, default_dataset=default_dataset, legacy=legacy)
-
-    def close(self) -> None:
-        """Ends what it has started. What is asked afterwards is opaque."""
+def _opaque(statement: str, words: Sequence[Token], reason: str) -> StatementFacts:
+    kinds = statement_types(statement) if words else ()
+    return StatementFacts(
+        kinds=kinds,
+        verb="admin",
+        is_script=SCRIPT in kinds,
+        functions=functions_in(words)[:_MOST_NAMES],
+        features=frozenset(features_in(words)),
+        opaque=reason,
+    )

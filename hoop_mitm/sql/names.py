@@ -1,0 +1,145 @@
+"""Which table a name in a tree means."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from hoop_mitm.bigquery.operation import TableRef
+from hoop_mitm.sql.facts import Dataset
+from hoop_mitm.sql.opaque import Opaque
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+WHOLE_DATASET: Final = "*"
+TEMPORARY: Final = "_SESSION"
+INFORMATION_SCHEMA: Final = "INFORMATION_SCHEMA"
+
+_MOST_PARTS: Final = 3
+
+
+class Names:
+    """Turns the names of one script into tables."""
+
+    def __init__(self, project: str, default: Dataset | None) -> None:
+        self._project = project
+        self._default = default
+        self._temporary: set[str] = set()
+
+    def made_temporary(self, table: "exp.Table") -> TableRef:
+        """Remembers that the script makes this temporary table; what it is called in facts."""
+        name = _parts(table)[-1]
+        self._temporary.add(name.lower())
+        return TableRef(self._project, TEMPORARY, name)
+
+    def dataset(self, table: "exp.Table") -> TableRef:
+        """A dataset that stands where a table could."""
+        parts = _parts(table)
+        if len(parts) >= _MOST_PARTS:
+            raise Opaque(f"it has a dataset's name of {len(parts)} parts.")
+        return TableRef(parts[0] if len(parts) > 1 else self._project, parts[-1], WHOLE_DATASET)
+
+    def written(self, table: "exp.Table") -> TableRef:
+        """What a name means that is made, changed or dropped."""
+        parts = _parts(table)
+        if len(parts) == 1 and parts[0].lower() in self._temporary:
+            return TableRef(self._project, TEMPORARY, parts[0])
+        return self._ref(parts)
+
+    def renamed(self, table: "exp.Table", new: "exp.Table") -> TableRef:
+        """What a table is after ``RENAME TO``."""
+        old, parts = self.written(table), _parts(new)
+        return TableRef(old.project, old.dataset, parts[0]) if len(parts) == 1 else self._ref(parts)
+
+    def read(self, table: "exp.Table") -> Iterator[TableRef]:
+        """The tables that a name in a query may mean; none for a common table expression and for an array in a row."""
+        parts = _parts(table)
+        if len(parts) > 1:
+            if not _is_of_a_row(table, parts[0]):
+                yield self._ref(parts)
+        elif not _is_cte(table, parts[0]):
+            temporary = parts[0].lower() in self._temporary
+            if temporary:
+                yield TableRef(self._project, TEMPORARY, parts[0])
+            if not temporary or self._default:
+                # A temporary table may not be there, or no longer; then it is the default dataset's.
+                yield self._ref(parts)
+
+    def _ref(self, parts: list[str]) -> TableRef:
+        project, dataset = (
+            (self._default[0] or self._project, self._default[1]) if self._default else (self._project, "")
+        )
+        upper = [part.upper() for part in parts]
+        if INFORMATION_SCHEMA in upper:
+            place = upper.index(INFORMATION_SCHEMA)
+            *before, table = (*parts[:place], ".".join(upper[place:]))
+        else:
+            *before, table = parts
+        if len(before) >= _MOST_PARTS or "$" in table or "@" in table:
+            raise Opaque(f"it has the table name {'.'.join(parts)[:80]!r}, which hoop-mitm does not understand.")
+        if before:
+            dataset = TEMPORARY if before[-1].upper() == TEMPORARY else before[-1]
+            project = before[0] if len(before) > 1 else self._project
+        return TableRef(project, dataset, table)
+
+
+def _parts(table: "exp.Table") -> list[str]:
+    """The parts of a name, however its dots stand within or between quotes."""
+    text = ".".join(part.name for part in table.parts)
+    project, colon, rest = text.partition(":")
+    if colon:
+        # The project of a domain: example.com:acme.
+        last, _, rest = rest.partition(".")
+        parts = [f"{project}:{last}", *(rest.split(".") if rest else [])]
+    else:
+        parts = text.split(".")
+    if not all(part.strip() for part in parts):
+        raise Opaque("it has a table name with an empty part.")
+    return parts
+
+
+def _is_cte(table: "exp.Table", name: str) -> bool:
+    """Whether a common table expression of this name is visible where the table stands."""
+    from sqlglot import exp
+
+    child: exp.Expr = table
+    inside: exp.CTE | None = None
+    while (node := child.parent) is not None:
+        if isinstance(node, exp.CTE):
+            inside = node
+        elif isinstance(node, exp.With):
+            # Before us in the same list; any of them when they may name each other.
+            if any(cte.alias.lower() == name.lower() for cte in _before(node, inside)):
+                return True
+            child = node.parent or node
+            inside = None
+            continue
+        else:
+            own = node.args.get("with_")
+            if own is not None and any(cte.alias.lower() == name.lower() for cte in own.expressions):
+                return True
+        child = node
+    return False
+
+
+def _before(with_: "exp.With", inside: "exp.CTE | None") -> Iterator["exp.CTE"]:
+    for cte in with_.expressions:
+        if cte is inside and not with_.args.get("recursive"):
+            return
+        yield cte
+
+
+def _is_of_a_row(table: "exp.Table", first: str) -> bool:
+    """Whether the name begins with an alias of an outer query, and so means an array in its rows."""
+    from sqlglot import exp
+
+    child: exp.Expr = table
+    while (node := child.parent) is not None:
+        if isinstance(node, exp.CTE):
+            # Its query sees no rows of the queries around it.
+            return False
+        if isinstance(node, exp.Select) and child.arg_key not in ("from_", "joins", "laterals", "with_"):
+            sources = [node.args.get("from_"), *(node.args.get("joins") or ())]
+            if any(source and source.this.alias_or_name.lower() == first.lower() for source in sources):
+                return True
+        child = node
+    return False

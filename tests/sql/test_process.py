@@ -1,0 +1,106 @@
+"""Facts found in a process of their own, with a limit that holds."""
+
+import asyncio
+import time
+
+import pytest
+
+from hoop_mitm.sql import Understanding, understand
+from hoop_mitm.sql.process import _Process
+
+# sqlglot needs long for this; that it is long enough to be stopped is asserted.
+BOMB = "SELECT " + ",".join(["(SELECT max(a) FROM shop.b WHERE c IN (SELECT d FROM shop.e))"] * 4000)
+
+
+async def _longest_pause(stop: asyncio.Event) -> float:
+    """The longest that the loop did not come round."""
+    longest, last = 0.0, time.monotonic()
+    while not stop.is_set():
+        await asyncio.sleep(0.005)
+        now = time.monotonic()
+        longest, last = max(longest, now - last), now
+    return longest
+
+
+def test_it_says_what_the_library_says_and_knows_it_the_next_time() -> None:
+    async def ask() -> None:
+        understanding = Understanding()
+        try:
+            for statement in ("SELECT * FROM t, shop.a", "DROP TABLE shop.a", "CALL p()", "SELECT 'é\U0001f600'", ""):
+                expected = understand(statement, project="acme", default_dataset=(None, "d"))
+                for _ in range(2):
+                    found = await understanding.of(statement, project="acme", default_dataset=(None, "d"))
+                    assert found == expected
+            assert (await understanding.of("SELECT 1", project="acme", legacy=True)).opaque
+            assert not (await understanding.of("SELECT 1", project="acme")).opaque
+            assert (await understanding.of("SELECT '\udc80'", project="acme")).opaque
+        finally:
+            await understanding.close()
+
+    asyncio.run(ask())
+
+
+def test_what_takes_too_long_is_opaque_and_stops_neither_the_loop_nor_the_others() -> None:
+    async def ask() -> None:
+        understanding = Understanding(limit=0.3)
+        await understanding.warm()
+        stop = asyncio.Event()
+        watch = asyncio.create_task(_longest_pause(stop))
+        try:
+            bombs = [asyncio.create_task(understanding.of(BOMB + f" -- {n}", project="acme")) for n in range(3)]
+            facts = await asyncio.gather(*bombs)
+            assert all("longer than 0.3 seconds" in each.opaque and each.verb == "admin" for each in facts)
+            assert (await understanding.of("SELECT 1", project="acme")).verb == "read"
+        finally:
+            stop.set()
+            pause = await watch
+            await understanding.close()
+        assert pause < 0.25
+
+    asyncio.run(ask())
+
+
+def test_a_process_that_dies_makes_one_statement_opaque_and_is_started_again() -> None:
+    async def ask() -> None:
+        understanding = Understanding()
+        await understanding.warm()
+        try:
+            asked = [asyncio.create_task(understanding.of(BOMB + f" -- {n}", project="acme")) for n in range(2)]
+            while not all(process.is_asked for process in understanding._processes):
+                await asyncio.sleep(0.005)
+            for process in understanding._processes:
+                process.kill()
+            assert all("parser ended" in each.opaque for each in await asyncio.gather(*asked))
+            assert (await understanding.of("SELECT 1", project="acme")).verb == "read"
+        finally:
+            await understanding.close()
+
+    asyncio.run(ask())
+
+
+def test_an_answer_that_nobody_waited_for_is_not_the_next_ones() -> None:
+    async def ask() -> None:
+        understanding = Understanding()
+        try:
+            gone = asyncio.create_task(understanding.of(BOMB, project="acme"))
+            while not any(process.is_asked for process in understanding._processes):
+                await asyncio.sleep(0.005)
+            gone.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            found = await asyncio.gather(*(understanding.of(f"DROP TABLE d.t{n}", project="p") for n in range(6)))
+            assert [each.writes[0].table for each in found] == [f"t{n}" for n in range(6)]
+        finally:
+            await understanding.close()
+
+    asyncio.run(ask())
+
+
+def test_after_its_end_everything_is_opaque() -> None:
+    async def ask() -> None:
+        understanding = Understanding()
+        await understanding.close()
+        assert (await understanding.of("SELECT 1", project="acme")).opaque
+        assert all(isinstance(process, _Process) and process._child is None for process in understanding._processes)
+
+    asyncio.run(ask())

@@ -1,0 +1,196 @@
+"""What a statement does: verb, kinds, tables read and written, by its text."""
+
+import pytest
+
+from hoop_mitm.sql import FEATURES, StatementFacts, understand
+
+
+def facts(statement: str, **more) -> StatementFacts:
+    return understand(statement, project="acme", **more)
+
+
+# Statement, kinds, tables read, tables written.
+READS = [
+    ("SELECT 1", "SELECT", ""),
+    ("select * from `other-project.shop.orders`", "SELECT", "other-project.shop.orders"),
+    ("SELECT * FROM other-project.shop.orders", "SELECT", "other-project.shop.orders"),
+    ("SELECT * FROM `acme`.shop.`events_*`", "SELECT", "acme.shop.events_*"),
+    ("SELECT * FROM `acme.shop`.orders JOIN shop.`orders` USING (id)", "SELECT", "acme.shop.orders"),
+    ("SELECT * FROM `example.com:acme.shop.orders`", "SELECT", "example.com:acme.shop.orders"),
+    ("SELECT * FROM shop.2026_orders", "SELECT", "acme.shop.2026_orders"),
+    ("SELECT * FROM shop /* the */ . -- shop's\n orders", "SELECT", "acme.shop.orders"),
+    ("SELECT * FROM shop.INFORMATION_SCHEMA.TABLES", "SELECT", "acme.shop.INFORMATION_SCHEMA.TABLES"),
+    ("SELECT * FROM `acme.region-us.information_schema.jobs`", "SELECT", "acme.region-us.INFORMATION_SCHEMA.JOBS"),
+    ("SELECT * FROM INFORMATION_SCHEMA.SCHEMATA", "SELECT", "acme..INFORMATION_SCHEMA.SCHEMATA"),
+    ("WITH c AS (SELECT * FROM shop.customers) SELECT * FROM c, C AS d", "SELECT", "acme.shop.customers"),
+    ("WITH RECURSIVE r AS (SELECT 1 n UNION ALL SELECT n + 1 FROM r WHERE n < 9) SELECT * FROM r", "SELECT", ""),
+    ("WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a, b", "SELECT", "acme..b"),
+    ("SELECT * FROM (WITH o AS (SELECT 1) SELECT * FROM o), o", "SELECT", "acme..o"),
+    ("SELECT * FROM shop.orders o, o.items, UNNEST(o.tags)", "SELECT", "acme.shop.orders"),
+    ("SELECT ARRAY(SELECT name FROM o.items) FROM shop.orders AS o", "SELECT", "acme.shop.orders"),
+    ("SELECT * FROM shop.orders AS shop, (SELECT * FROM shop.a)", "SELECT", "acme.shop.orders acme.shop.a"),
+    ("SELECT (SELECT max(id) FROM shop.b) FROM shop.a WHERE EXISTS (SELECT 1 FROM shop.c)", "SELECT",
+     "acme.shop.a acme.shop.b acme.shop.c"),
+    ("(SELECT * FROM shop.a UNION ALL SELECT * FROM shop.b) EXCEPT DISTINCT SELECT * FROM shop.c", "SELECT",
+     "acme.shop.a acme.shop.b acme.shop.c"),
+    ("FROM shop.orders |> WHERE total > 1 |> JOIN shop.items USING (id) |> AGGREGATE COUNT(*) GROUP BY id", "SELECT",
+     "acme.shop.orders acme.shop.items"),
+    ("FROM shop.orders |> SET a = f(1), b = 2 |> DROP c, d |> RENAME e AS g |> LIMIT 3", "SELECT", "acme.shop.orders"),
+    ("SELECT * FROM shop.orders FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-01'", "SELECT", "acme.shop.orders"),
+    ("SELECT * FROM APPENDS(TABLE shop.orders, NULL, NULL)", "SELECT", "acme.shop.orders"),
+    ("SELECT * FROM shop.latest(1, TABLE shop.orders)", "SELECT", "acme.shop.orders"),
+    ("SELECT * FROM ML.PREDICT(MODEL shop.m, (SELECT * FROM shop.orders))", "SELECT",
+     "acme.shop.m acme.shop.orders"),
+    ("SELECT * FROM ML.EVALUATE(MODEL shop.m, TABLE shop.orders)", "SELECT", "acme.shop.m acme.shop.orders"),
+    ("SELECT * FROM shop.orders PIVOT(SUM(total) FOR state IN ('a', 'b'))", "SELECT", "acme.shop.orders"),
+    ("SELECT * FROM shop.orders TABLESAMPLE SYSTEM (10 PERCENT)", "SELECT", "acme.shop.orders"),
+    ("SELECT ';', \"; DROP TABLE shop.a\", '''\n;''', r'\\\\', rb\"x\", b'y', 'a' 'b' FROM shop.orders", "SELECT",
+     "acme.shop.orders"),
+    ("SELECT `delete`, `drop table x` FROM shop.`update`", "SELECT", "acme.shop.update"),
+    ("SELECT @p, ?, @@project_id, 0xFF, .5, 1.5e-3 FROM shop.orders", "SELECT", "acme.shop.orders"),
+    ("SELECT CASE WHEN a THEN update ELSE delete END FROM shop.orders", "SELECT", "acme.shop.orders"),
+    ("ASSERT (SELECT COUNT(*) FROM shop.orders) > CAST('1' AS INT64) AS 'no orders'", "ASSERT", "acme.shop.orders"),
+    ("CREATE TEMP FUNCTION f(x INT64) AS ((SELECT max(id) + x FROM shop.a)); SELECT f(1) FROM shop.b",
+     "CREATE_FUNCTION SELECT", "acme.shop.a acme.shop.b"),
+    ("CREATE TEMP FUNCTION f(x STRING) RETURNS STRING LANGUAGE js AS r'''return x;'''; SELECT f('a')",
+     "CREATE_FUNCTION SELECT", ""),
+    ("SELECT 1;", "SELECT", ""),
+    (";; SELECT * FROM shop.a ;; SELECT * FROM shop.b", "SCRIPT SELECT", "acme.shop.a acme.shop.b"),
+    ("DECLARE a, b ARRAY<STRING(10)> DEFAULT ['x']; SET a = (SELECT AS STRUCT 1); SET (a, b) = (1, 2); SELECT a",
+     "SCRIPT SELECT", ""),
+    ("DECLARE last DATE DEFAULT (SELECT max(day) FROM shop.days); SELECT * FROM shop.orders WHERE day = last",
+     "SCRIPT SELECT", "acme.shop.days acme.shop.orders"),
+    ("SET @@time_zone = 'Europe/Berlin'; SELECT CURRENT_DATETIME()", "SCRIPT SELECT", ""),
+    (("IF CASE WHEN TRUE THEN FALSE ELSE TRUE END THEN SELECT * FROM shop.a; ELSEIF x THEN SELECT 1; ELSE SELECT 2; "
+     "END IF"), "SCRIPT SELECT", "acme.shop.a"),
+    ("FOR o IN (SELECT * FROM shop.orders) DO SELECT o.id; END FOR;", "SCRIPT SELECT", "acme.shop.orders"),
+    ("outer_: LOOP WHILE i < 3 DO SET i = i + 1; CONTINUE; END WHILE; LEAVE outer_; END LOOP outer_;", "SCRIPT", ""),
+    ("REPEAT SET i = i + 1; UNTIL i > 3 END REPEAT; CASE i WHEN 1 THEN SELECT 1; ELSE SELECT 2; END CASE", "SCRIPT SELECT", ""),
+    ("BEGIN SELECT 1; EXCEPTION WHEN ERROR THEN SELECT @@error.message; RAISE USING MESSAGE = 'no'; END",
+     "SCRIPT SELECT", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "kinds", "reads"), READS)
+def test_reads(statement: str, kinds: str, reads: str) -> None:
+    found = facts(statement)
+    assert (found.opaque, found.verb, found.writes) == ("", "read", ())
+    assert found.kinds == tuple(kinds.split())
+    assert sorted(map(str, found.reads)) == sorted(reads.split())
+    assert found.is_script == kinds.startswith("SCRIPT")
+    assert found.features <= FEATURES
+
+
+CHANGES = [
+    ("INSERT INTO shop.x SELECT * FROM shop.y", "write", "INSERT", "acme.shop.y", "acme.shop.x"),
+    ("INSERT shop.x (a, b) VALUES (1, (SELECT 2 FROM shop.y))", "write", "INSERT", "acme.shop.y", "acme.shop.x"),
+    ("UPDATE shop.x SET a = 1 FROM shop.y WHERE x.b = y.b", "write", "UPDATE", "acme.shop.x acme.shop.y", "acme.shop.x"),
+    ("DELETE shop.x WHERE TRUE", "write", "DELETE", "acme.shop.x", "acme.shop.x"),
+    (("MERGE shop.x AS x USING shop.y AS y ON x.a = y.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT ROW "
+     "WHEN NOT MATCHED BY SOURCE THEN UPDATE SET b = 1"), "write", "MERGE", "acme.shop.x acme.shop.y", "acme.shop.x"),
+    ("TRUNCATE TABLE shop.x", "write", "TRUNCATE_TABLE", "", "acme.shop.x"),
+    ("LOAD DATA INTO shop.x FROM FILES (format='CSV', uris=['gs://b/x'])", "write", "LOAD_DATA", "", "acme.shop.x"),
+    ("SELECT * FROM EXTERNAL_QUERY('us.c', 'DELETE FROM x')", "write", "SELECT", "", ""),
+    ("CREATE TEMP TABLE t AS SELECT * FROM shop.y; SELECT * FROM t", "write", "SCRIPT CREATE_TABLE_AS_SELECT SELECT",
+     "acme.shop.y acme._SESSION.t", "acme._SESSION.t"),
+    ("BEGIN TRANSACTION; DELETE FROM shop.x WHERE TRUE; COMMIT TRANSACTION;", "write",
+     "SCRIPT BEGIN_TRANSACTION DELETE COMMIT_TRANSACTION", "acme.shop.x", "acme.shop.x"),
+    ("BEGIN; ROLLBACK", "write", "SCRIPT BEGIN_TRANSACTION ROLLBACK_TRANSACTION", "", ""),
+    ("SELECT 1; IF a THEN DELETE FROM shop.x WHERE TRUE; END IF", "write", "SCRIPT SELECT DELETE", "acme.shop.x",
+     "acme.shop.x"),
+    ("CREATE TABLE shop.x (a INT64 DEFAULT (CAST('1' AS INT64)))", "admin", "CREATE_TABLE", "", "acme.shop.x"),
+    ("CREATE OR REPLACE TABLE shop.x PARTITION BY d AS SELECT * FROM shop.y", "admin", "CREATE_TABLE_AS_SELECT",
+     "acme.shop.y", "acme.shop.x"),
+    ("CREATE TABLE shop.x CLONE shop.y", "admin", "CREATE_TABLE", "acme.shop.y", "acme.shop.x"),
+    ("CREATE TABLE shop.x COPY shop.y", "admin", "CREATE_TABLE", "acme.shop.y", "acme.shop.x"),
+    ("CREATE TABLE shop.x LIKE shop.y", "admin", "CREATE_TABLE", "acme.shop.y", "acme.shop.x"),
+    ("CREATE VIEW shop.x AS SELECT * FROM shop.y", "admin", "CREATE_VIEW", "acme.shop.y", "acme.shop.x"),
+    ("CREATE MATERIALIZED VIEW shop.x AS SELECT * FROM shop.y", "admin", "CREATE_MATERIALIZED_VIEW", "acme.shop.y",
+     "acme.shop.x"),
+    ("CREATE SCHEMA IF NOT EXISTS other.shop", "admin", "CREATE_SCHEMA", "", "other.shop.*"),
+    ("CREATE FUNCTION shop.f(x INT64) AS (x)", "admin", "CREATE_FUNCTION", "", "acme.shop.f"),
+    ("CREATE MODEL shop.m OPTIONS(model_type='linear_reg') AS SELECT * FROM shop.y", "admin", "CREATE_MODEL",
+     "acme.shop.y", "acme.shop.m"),
+    ("DROP TABLE IF EXISTS shop.x", "admin", "DROP_TABLE", "", "acme.shop.x"),
+    ("DROP VIEW shop.x", "admin", "DROP_VIEW", "", "acme.shop.x"),
+    ("DROP SCHEMA shop CASCADE", "admin", "DROP_SCHEMA", "", "acme.shop.*"),
+    ("ALTER TABLE shop.x RENAME TO y", "admin", "ALTER_TABLE", "", "acme.shop.x acme.shop.y"),
+    ("ALTER TABLE shop.x ADD COLUMN a INT64", "admin", "ALTER_TABLE", "", "acme.shop.x"),
+    ("EXPORT DATA OPTIONS (uri='gs://b/x') AS SELECT * FROM shop.y", "admin", "EXPORT_DATA", "acme.shop.y", ""),
+    ("EXPORT DATA WITH CONNECTION `us.c` OPTIONS (uri='s3://b/x') AS SELECT * FROM shop.y", "admin", "EXPORT_DATA",
+     "acme.shop.y", ""),
+    ("GRANT `roles/bigquery.dataViewer` ON TABLE shop.x TO 'user:eve@example.com'", "admin", "GRANT", "", "acme.shop.x"),
+    ("REVOKE `roles/bigquery.dataViewer` ON SCHEMA shop FROM 'user:a@example.com'", "admin", "REVOKE", "", "acme.shop.*"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "verb", "kinds", "reads", "writes"), CHANGES)
+def test_changes(statement: str, verb: str, kinds: str, reads: str, writes: str) -> None:
+    found = facts(statement)
+    assert (found.opaque, found.verb, found.kinds) == ("", verb, tuple(kinds.split()))
+    assert sorted(map(str, found.reads)) == sorted(reads.split())
+    assert sorted(map(str, found.writes)) == sorted(writes.split())
+    assert found.features <= FEATURES
+
+
+OPAQUE = [
+    ("", "no statement"),
+    (" -- nothing\n;", "no statement"),
+    ("this is (no SQL", "begins no statement"),
+    ("SELECT 1 2", "parser"),
+    ("SELECT (1", "parser"),
+    ("SELECT " + "(" * 500 + "1" + ")" * 500, "nested too deeply"),
+    ("SELECT 'x", "parser"),
+    ("SELECT 'a\n; DROP TABLE shop.a; --'", "two ways"),
+    ("SELECT 1 /* 2", "comment"),
+    ("CALL shop.p(1)", "calls a procedure"),
+    ("EXECUTE IMMEDIATE 'SELECT 1'", "run time"),
+    ("CREATE PROCEDURE shop.p() BEGIN SELECT 1; END", "makes a procedure"),
+    ("CREATE OR REPLACE PROCEDURE shop.p() BEGIN SELECT 1; END", "makes a procedure"),
+    ("IF TRUE THEN SELECT 1;", "does not end"),
+    ("SET @@dataset_id = 'secrets'; SELECT * FROM orders", "@@dataset_id"),
+    ("FROM shop.orders |> INSERT INTO shop.x", "pipe operator INSERT"),
+    ("FROM shop.orders |> FORK (|> WHERE a)", "pipe operator FORK"),
+    ("FROM __tmp1 |> WHERE a", "__tmp"),
+    ("SELECT * FROM a.b.c.d.e", "table name"),
+    ("SELECT * FROM `shop.orders$20260101`", "table name"),
+    ("SELECT * FROM `shop..orders`", "empty part"),
+    ("SELECT größe FROM shop.x", "backticks"),
+    ("SELECT\u00a01", "white space"),
+    ("SELECT 1 \x00", "character"),
+    ("SELECT {x: 1}", "character"),
+    ("SELECT a INTO shop.x FROM shop.y", "Into"),
+    ("WITH x AS (DELETE FROM shop.y WHERE TRUE) SELECT * FROM x", "Delete"),
+    ("WITH x AS (SELECT 1) INSERT INTO shop.y SELECT * FROM x", "does not understand"),
+    ("SELECT * FROM `a\\x62`", "escape"),
+    ("#legacySQL\nSELECT * FROM [shop.orders]", "legacy"),
+    ("SELECT 1" + " " * 2**20, "longer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "reason"), OPAQUE, ids=[statement[:30] for statement, _ in OPAQUE])
+def test_opaque_is_admin_and_says_why(statement: str, reason: str) -> None:
+    found = facts(statement)
+    assert reason in found.opaque
+    assert (found.verb, found.is_opaque) == ("admin", True)
+
+
+def test_legacy_sql_is_opaque_unless_the_text_itself_says_otherwise() -> None:
+    assert facts("SELECT 1", legacy=True).features == {"legacy_sql"}
+    assert facts("\n#standardSQL\nSELECT 1", legacy=True).verb == "read"
+    assert facts("SELECT 1 -- #standardSQL\n", legacy=True).opaque
+    assert facts("#standardSQL #legacySQL\nSELECT 1").opaque
+
+
+def test_bare_names_are_of_the_default_dataset() -> None:
+    found = facts("SELECT * FROM t, INFORMATION_SCHEMA.TABLES", default_dataset=(None, "shop"))
+    assert [str(ref) for ref in found.reads] == ["acme.shop.t", "acme.shop.INFORMATION_SCHEMA.TABLES"]
+    assert "unqualified_name" not in found.features
+    assert [str(ref) for ref in facts("DROP TABLE t", default_dataset=("other", "d")).writes] == ["other.d.t"]
+    bare = facts("SELECT * FROM t")
+    assert ([str(ref) for ref in bare.reads], bare.features) == (["acme..t"], {"unqualified_name"})
+
+
+def test_a_temporary_table_may_not_be_there_so_the_default_datasets_is_read_too() -> None:
+    found = facts("CREATE TEMP TABLE t AS SELECT 1; DROP TABLE t; SELECT * FROM t", default_dataset=(None, "shop"))
+    assert [str(ref) for ref in found.reads] == ["acme._SESSION.t", "acme.shop.t"]
