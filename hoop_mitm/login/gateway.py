@@ -1,6 +1,7 @@
 """What the gateway itself says of a token: asked as any client asks, through its proxy, at Google's token endpoints."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,10 @@ from hoop_mitm.login.profile import ClientProfile
 _INTROSPECT = "https://sts.googleapis.com/v1/introspect"
 _EXCHANGE = "https://sts.googleapis.com/v1/token"
 _REVOKE = "https://oauth2.googleapis.com/revoke"
+_API = "https://bigquery.googleapis.com/hoop/v1"
 _TIMEOUT = (3.0, 15.0)
+_PATIENT = (3.0, 40.0)
+"""For questions whose answer may be waited for."""
 
 
 class NotStarted(Unreachable):
@@ -126,6 +130,35 @@ def _why_not(profile: ClientProfile, id_token: str) -> str:
 
 
 def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, Any]:
+    return _call(profile, "POST", url, data=form)[1]
+
+
+def call_api(
+    profile: ClientProfile,
+    id_token: str,
+    method: str,
+    path: str,
+    *,
+    body: Mapping[str, str] | None = None,
+    parameters: Mapping[str, object] | None = None,
+) -> tuple[int, dict[str, Any]]:
+    """Asks the gateway's own API (``/hoop/v1/…``), as whoever the token is of: the status, and what it says.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    return _call(
+        profile,
+        method,
+        f"{_API}{path}",
+        json=body,
+        params=parameters,
+        headers={"Authorization": f"Bearer {id_token}"},
+        timeout=_PATIENT,
+    )
+
+
+def _call(profile: ClientProfile, method: str, url: str, **more: Any) -> tuple[int, dict[str, Any]]:
     gateway, authority = profile.gateway, profile.authority
     if authority is None or not authority.is_file():
         # With the roots of this machine any proxy would do, and the token would go to Google.
@@ -134,7 +167,7 @@ def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, A
     # The gateway itself may be on this machine, and is the proxy here, not what is reached through it.
     session.proxies = {"https": gateway.url}
     try:
-        answer = session.post(url, data=form, timeout=_TIMEOUT, allow_redirects=False)
+        answer = session.request(method, url, allow_redirects=False, **{"timeout": _TIMEOUT, **more})
         said = answer.json()
     except requests.exceptions.SSLError:
         raise Unreachable(
@@ -151,9 +184,9 @@ def _post(profile: ClientProfile, url: str, form: dict[str, str]) -> dict[str, A
         raise Unreachable(
             f"The gateway at {gateway.url} does not answer. Start it, or check `gateway` in {_file()}."
         ) from None
-    if answer.status_code >= requests.codes.server_error or not isinstance(said, dict):
+    if not isinstance(said, dict) or (answer.status_code >= requests.codes.server_error and "error" not in said):
         raise _not_ours(profile)
-    return said
+    return answer.status_code, said
 
 
 def _unproven(profile: ClientProfile, authority: Path | None) -> Unreachable:
