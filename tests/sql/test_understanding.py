@@ -141,7 +141,7 @@ OPAQUE = [
     ("SELECT (1", "parser"),
     ("SELECT " + "(" * 500 + "1" + ")" * 500, "nested too deeply"),
     ("SELECT 'x", "parser"),
-    ("SELECT 'a\n; DROP TABLE shop.a; --'", "two ways"),
+    ("SELECT `a``b`", "two ways"),
     ("SELECT 1 /* 2", "comment"),
     ("CALL shop.p(1)", "calls a procedure"),
     ("EXECUTE IMMEDIATE 'SELECT 1'", "run time"),
