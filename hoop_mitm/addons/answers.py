@@ -5,7 +5,13 @@ from functools import cache
 
 from mitmproxy import http
 
+from hoop_mitm import bigquery
 from hoop_mitm.bigquery import TOKEN_HOSTS, refusals
+from hoop_mitm.bigquery.doors import MCP_PATH
+from hoop_mitm.errors import Denied
+
+FORBIDDEN = 403
+NOT_ALLOWED = 405
 
 UNCHECKED = "hoop-mitm could not check this request, so it was not sent to BigQuery. Ask the gateway's owner."
 
@@ -14,9 +20,28 @@ def is_grpc(flow: http.HTTPFlow) -> bool:
     return str(flow.request.headers.get("content-type", "")).startswith("application/grpc")
 
 
+def is_mcp(flow: http.HTTPFlow) -> bool:
+    return flow.request.path.partition("?")[0] == MCP_PATH and flow.request.host not in TOKEN_HOSTS
+
+
 def refuse(flow: http.HTTPFlow, message: str) -> http.Response:
     """A refusal with a message for the client's user, in the shape of the door that was knocked at."""
+    if is_mcp(flow):
+        return answer(refusals.jsonrpc(message, _message(flow.request), _status(flow.request.method)))
     return answer(_refusal(message, grpc=is_grpc(flow), token=flow.request.host in TOKEN_HOSTS))
+
+
+def _message(request: http.Request) -> bytes | None:
+    """A JSON-RPC message as it was meant; ``None`` while it is not there, or when it cannot be read."""
+    try:
+        return bigquery.decoded(request.raw_content or b"", request.headers.get("content-encoding"))
+    except Denied:
+        return None
+
+
+def _status(method: str) -> int:
+    # "Method not allowed" is how an MCP server says that it offers no stream of its own, and no end of a session.
+    return FORBIDDEN if method == "POST" else NOT_ALLOWED
 
 
 def internal_error(flow: http.HTTPFlow) -> http.Response:

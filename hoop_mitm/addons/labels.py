@@ -21,4 +21,6 @@ class Labels(Stage):
         if not ticket.early and ticket.operation.door.name in JOB_DOORS:
             body = flow.request.get_content(strict=True) or b""
             flow.request.content = bigquery.with_labels(ticket.operation, body, {SESSION: ticket.session.id})
+        if ticket.operation.parts:
+            flow.request.content = ticket.request_body
         ticket.sealed = seal(flow.request)

@@ -20,19 +20,20 @@ class Doors(Stage):
     async def decide(self, flow: http.HTTPFlow, ticket: Ticket) -> None:
         request = flow.request
         method = bigquery.effective_method(request.method, request.headers)
-        door = bigquery.find(ticket.host, method, request.path)
+        private = self.services.config.gateway.private_hosts
+        if bigquery.api_of(ticket.host, private) is None:
+            raise Denied(
+                "door.host", f"hoop-mitm does not forward to {ticket.host}: {bigquery.why_refused(ticket.host)}"
+            )
+        door = bigquery.find(ticket.host, method, request.path, private)
         if door is None:
             raise Denied(
                 "door.unknown",
                 f"hoop-mitm does not know {request.method} {urlsplit(request.path).path} on {ticket.host}, "
                 "so it does not forward it.",
             )
-        if door.protocol == "grpc" and door.streams_request:
-            raise Denied(
-                "door.unsupported",
-                f"{door.name} writes through a stream, which hoop-mitm does not serve yet. "
-                "Load rows with a load job or with insertAll instead.",
-            )
+        if door.refused:
+            raise Denied("door.refused", f"hoop-mitm does not forward {door.name}: {door.refused}")
         ticket.door = door
         ticket.early = door.streams_request
         length = request.headers.get("content-length", "0")
@@ -61,7 +62,9 @@ class Operations(Stage):
             limit=self.services.config.gateway.max_request_body,
         )
         ticket.operation = operation
-        ticket.request_body = body
+        ticket.door = operation.door
+        # What stood around a batch's parts, tokens among it, goes nowhere.
+        ticket.request_body = bigquery.batch.rewritten(body or b"", request.headers) if operation.parts else body
         ticket.connection = self._connection(bigquery.projects(operation), ticket.identified)
         ticket.session, ticket.session_is_new = self.services.sessions.resolve(
             ticket.identified,

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 from hoop_mitm.bigquery.operation import Door, Operation, Resource, TableRef
 
 if TYPE_CHECKING:
-    from hoop_mitm.bigquery import refusals
+    from hoop_mitm.bigquery import batch, refusals
     from hoop_mitm.bigquery.agents import agent_name
     from hoop_mitm.bigquery.content import decoded
-    from hoop_mitm.bigquery.doors import (
+    from hoop_mitm.bigquery.doors import effective_method, find
+    from hoop_mitm.bigquery.fingerprints import fingerprint
+    from hoop_mitm.bigquery.hosts import (
         BIGQUERY_HOSTS,
         INTERCEPTED_HOSTS,
+        REFUSED_HOSTS,
         TOKEN_HOSTS,
-        effective_method,
-        find,
+        api_of,
         is_bigquery_host,
+        why_refused,
     )
-    from hoop_mitm.bigquery.fingerprints import fingerprint
     from hoop_mitm.bigquery.jobs import JobFacts, job_facts, merge
     from hoop_mitm.bigquery.ownership import created, filter_jobs_list
     from hoop_mitm.bigquery.reading import append_facts, projects, read
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BIGQUERY_HOSTS",
     "INTERCEPTED_HOSTS",
+    "REFUSED_HOSTS",
     "TOKEN_HOSTS",
     "Door",
     "JobFacts",
@@ -39,7 +42,9 @@ __all__ = [
     "TableRef",
     "Unreadable",
     "agent_name",
+    "api_of",
     "append_facts",
+    "batch",
     "created",
     "decoded",
     "effective_method",
@@ -52,16 +57,19 @@ __all__ = [
     "projects",
     "read",
     "refusals",
+    "why_refused",
     "with_labels",
 ]
 
 _HOMES = {
-    "BIGQUERY_HOSTS": "doors",
-    "INTERCEPTED_HOSTS": "doors",
-    "TOKEN_HOSTS": "doors",
+    "BIGQUERY_HOSTS": "hosts",
+    "INTERCEPTED_HOSTS": "hosts",
+    "TOKEN_HOSTS": "hosts",
+    "REFUSED_HOSTS": "hosts",
     "JobFacts": "jobs",
     "Unreadable": "unreadable",
     "agent_name": "agents",
+    "api_of": "hosts",
     "append_facts": "reading",
     "created": "ownership",
     "decoded": "content",
@@ -69,11 +77,12 @@ _HOMES = {
     "filter_jobs_list": "ownership",
     "find": "doors",
     "fingerprint": "fingerprints",
-    "is_bigquery_host": "doors",
+    "is_bigquery_host": "hosts",
     "job_facts": "jobs",
     "merge": "jobs",
     "projects": "reading",
     "read": "reading",
+    "why_refused": "hosts",
     "with_labels": "rewriting",
 }
 

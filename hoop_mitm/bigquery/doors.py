@@ -1,42 +1,20 @@
 """The ways into BigQuery that are known. What is not listed here is not forwarded.
 
-The list follows BigQuery's discovery document (revision 20250528) and the Storage API's v1 services. Left out on purpose:
-``setIamPolicy`` and ``datasets.undelete``, which no client of ours needs; ``/batch`` and ``/mcp``, which carry several
-requests in one; and the older Storage API versions.
+Which methods there are is Google's to say (``methods``); what becomes of each is said here: a door, or a refusal with its
+reason. A method without a row is refused as unknown, and a test names it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from hoop_mitm.bigquery.content import Headers, lowered
+from hoop_mitm.bigquery.hosts import LEGACY_HOST, api_of
+from hoop_mitm.bigquery.methods import DISCOVERY, STORAGE
 from hoop_mitm.bigquery.operation import Door
 from hoop_mitm.bigquery.unreadable import Unreadable
-
-REST_HOST: Final = "bigquery.googleapis.com"
-STORAGE_HOST: Final = "bigquerystorage.googleapis.com"
-LEGACY_HOST: Final = "www.googleapis.com"
-
-BIGQUERY_HOSTS: Final = frozenset({REST_HOST, STORAGE_HOST, LEGACY_HOST})
-"""The only hosts that have doors, and so the only ones that a credential may go to."""
-
-TOKEN_HOSTS: Final = frozenset({"sts.googleapis.com", "oauth2.googleapis.com", "iamcredentials.googleapis.com"})
-"""Hosts whose few paths are answered by the gateway itself."""
-
-INTERCEPTED_HOSTS: Final = BIGQUERY_HOSTS | TOKEN_HOSTS
-
-
-def is_bigquery_host(host: str) -> bool:
-    """Whether a name, in any spelling, leads to BigQuery or one of its sister APIs.
-
-    Wider than the doors on purpose: regional, mutual-TLS and private-endpoint names (``us-bigquery.googleapis.com``,
-    ``bigquery.europe-west3.rep.googleapis.com``) must not be tunnelled past the gateway, although none has a door.
-    """
-    name = host.lower().rstrip(".")
-    return name in BIGQUERY_HOSTS or (name.endswith(".googleapis.com") and "bigquery" in name)
-
 
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,199}")
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,1024}")
@@ -74,10 +52,15 @@ class _Template:
         found: dict[str, str] = {}
         for place, name in self.names:
             value = _plain(segments[place])
-            if value is None or not _SHAPES[name].fullmatch(value) or value in (".", ".."):
+            if value is None or not is_name(name, value):
                 return None
             found[name] = value
         return found
+
+
+def is_name(kind: str, value: str) -> bool:
+    """Whether this can be the name of a ``project``, ``job``, ``dataset``, ``table`` …"""
+    return bool(_SHAPES[kind].fullmatch(value)) and value not in (".", "..")
 
 
 def _plain(segment: str) -> str | None:
@@ -90,9 +73,115 @@ def _plain(segment: str) -> str | None:
         return None
 
 
-_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
 type _Routes = dict[tuple[str, int], list[_Template]]
+
+_IAM: Final = (
+    "it changes who may read, for everybody who shares the gateway's identity. Access is given by whoever administers the "
+    "project, at Google."
+)
+_STREAM: Final = "it writes through a stream, which hoop-mitm does not serve yet. Load rows with a load job or with insertAll instead."
+_OLD: Final = "this version of the Storage API is not read by hoop-mitm. Use v1, as Google's client libraries do."
+_PARTITIONS: Final = "it changes the partitions of tables in a metastore, which hoop-mitm does not understand."
+
+DOORS: Final[Mapping[str, Door]] = {
+    door.name: door
+    for door in (
+        Door("projects.list", "metadata"),
+        Door("projects.getServiceAccount", "metadata"),
+        Door("jobs.insert", "admin", body="json"),
+        Door("jobs.list", "metadata"),
+        Door("jobs.get", "metadata"),
+        Door("jobs.cancel", "write"),
+        Door("jobs.delete", "write"),
+        Door("jobs.query", "admin", body="json"),
+        Door("jobs.getQueryResults", "read"),
+        Door("datasets.list", "metadata"),
+        Door("datasets.insert", "admin", body="json"),
+        Door("datasets.get", "metadata"),
+        Door("datasets.patch", "admin", body="json"),
+        Door("datasets.update", "admin", body="json"),
+        Door("datasets.delete", "admin"),
+        Door("datasets.undelete", "admin", body="json"),
+        Door("tables.list", "metadata"),
+        Door("tables.insert", "admin", body="json"),
+        Door("tables.get", "metadata"),
+        Door("tables.patch", "admin", body="json"),
+        Door("tables.update", "admin", body="json"),
+        Door("tables.delete", "admin"),
+        Door("tables.getIamPolicy", "metadata", body="json"),
+        Door("tables.setIamPolicy", "admin", body="json", refused=_IAM),
+        Door("tables.testIamPermissions", "metadata", body="json"),
+        Door("tabledata.list", "read"),
+        Door("tabledata.insertAll", "write", body="json"),
+        Door("rowAccessPolicies.list", "metadata"),
+        Door("rowAccessPolicies.insert", "admin", body="json"),
+        Door("rowAccessPolicies.get", "metadata"),
+        Door("rowAccessPolicies.update", "admin", body="json"),
+        Door("rowAccessPolicies.delete", "admin"),
+        Door("rowAccessPolicies.batchDelete", "admin", body="json"),
+        Door("rowAccessPolicies.getIamPolicy", "metadata", body="json"),
+        Door("rowAccessPolicies.testIamPermissions", "metadata", body="json"),
+        Door("routines.list", "metadata"),
+        Door("routines.insert", "admin", body="json"),
+        Door("routines.get", "metadata"),
+        Door("routines.update", "admin", body="json"),
+        Door("routines.delete", "admin"),
+        Door("routines.getIamPolicy", "metadata", body="json"),
+        Door("routines.setIamPolicy", "admin", body="json", refused=_IAM),
+        Door("routines.testIamPermissions", "metadata", body="json"),
+        Door("models.list", "metadata"),
+        Door("models.get", "metadata"),
+        Door("models.patch", "admin", body="json"),
+        Door("models.delete", "admin"),
+    )
+}
+"""What becomes of each method of the discovery document, by its id."""
+
+_GRPC: Final[Mapping[str, Door]] = {
+    door.name.removeprefix("storage."): door
+    for door in (
+        Door("storage.CreateReadSession", "read", "grpc", "grpc"),
+        Door("storage.ReadRows", "read", "grpc", "grpc", streams_response=True),
+        Door("storage.SplitReadStream", "read", "grpc", "grpc"),
+        Door("storage.CreateWriteStream", "write", "grpc", "grpc"),
+        Door(
+            "storage.AppendRows", "write", "grpc", "grpc", streams_request=True, streams_response=True, refused=_STREAM
+        ),
+        Door("storage.GetWriteStream", "write", "grpc", "grpc"),
+        Door("storage.FinalizeWriteStream", "write", "grpc", "grpc"),
+        Door("storage.BatchCommitWriteStreams", "write", "grpc", "grpc"),
+        Door("storage.FlushRows", "write", "grpc", "grpc"),
+    )
+}
+
+_SERVED: Final = "google.cloud.bigquery.storage.v1"
+_REFUSED: Final = {
+    (f"{_SERVED}beta1", "BigQueryStorage"): _OLD,
+    (f"{_SERVED}beta2", "BigQueryRead"): _OLD,
+    (f"{_SERVED}beta2", "BigQueryWrite"): _OLD,
+    (f"{_SERVED}beta", "MetastorePartitionService"): _PARTITIONS,
+    (f"{_SERVED}alpha", "MetastorePartitionService"): _PARTITIONS,
+}
+
+
+def _storage_door(package: str, service: str, method: str) -> Door | None:
+    if package == _SERVED:
+        return _GRPC.get(method)
+    if reason := _REFUSED.get((package, service)):
+        return Door(f"storage.{package.rpartition('.')[2]}.{method}", "admin", "grpc", "grpc", refused=reason)
+    return None
+
+
+STORAGE_DOORS: Final[Mapping[str, Door]] = {
+    f"/{package}.{service}/{method}": door
+    for package, services in STORAGE.items()
+    for service, methods in services.items()
+    for method in methods
+    if (door := _storage_door(package, service, method))
+}
+"""What becomes of each method of the Storage API's services, by its path."""
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def _add(routes: _Routes, method: str, path: str, door: Door) -> None:
@@ -104,86 +193,47 @@ def _add(routes: _Routes, method: str, path: str, door: Door) -> None:
     routes.setdefault((method, len(segments)), []).append(template)
 
 
-_DATASET = "projects/{project}/datasets/{dataset}"
-_TABLE = _DATASET + "/tables/{table}"
-_ROUTINE = _DATASET + "/routines/{routine}"
-_MODEL = _DATASET + "/models/{model}"
-_POLICY = _TABLE + "/rowAccessPolicies/{policy}"
+def _rest() -> _Routes:
+    routes: _Routes = {}
+    for name, (verb, path) in DISCOVERY.methods.items():
+        if door := DOORS.get(name):
+            _add(routes, verb, path, door)
+    return routes
 
-_REST: _Routes = {}
-_UPLOAD: _Routes = {}
 
-for _method, _path, _door in (
-    ("GET", "projects", Door("projects.list", "metadata")),
-    ("GET", "projects/{project}/serviceAccount", Door("projects.getServiceAccount", "metadata")),
-    ("POST", "projects/{project}/jobs", Door("jobs.insert", "admin", body="json")),
-    ("GET", "projects/{project}/jobs", Door("jobs.list", "metadata")),
-    ("GET", "projects/{project}/jobs/{job}", Door("jobs.get", "metadata")),
-    ("POST", "projects/{project}/jobs/{job}/cancel", Door("jobs.cancel", "write")),
-    ("DELETE", "projects/{project}/jobs/{job}/delete", Door("jobs.delete", "write")),
-    ("POST", "projects/{project}/queries", Door("jobs.query", "admin", body="json")),
-    ("GET", "projects/{project}/queries/{job}", Door("jobs.getQueryResults", "read")),
-    ("GET", "projects/{project}/datasets", Door("datasets.list", "metadata")),
-    ("POST", "projects/{project}/datasets", Door("datasets.insert", "admin", body="json")),
-    ("GET", _DATASET, Door("datasets.get", "metadata")),
-    ("PATCH", _DATASET, Door("datasets.patch", "admin", body="json")),
-    ("PUT", _DATASET, Door("datasets.update", "admin", body="json")),
-    ("DELETE", _DATASET, Door("datasets.delete", "admin")),
-    ("GET", _DATASET + "/tables", Door("tables.list", "metadata")),
-    ("POST", _DATASET + "/tables", Door("tables.insert", "admin", body="json")),
-    ("GET", _TABLE, Door("tables.get", "metadata")),
-    ("PATCH", _TABLE, Door("tables.patch", "admin", body="json")),
-    ("PUT", _TABLE, Door("tables.update", "admin", body="json")),
-    ("DELETE", _TABLE, Door("tables.delete", "admin")),
-    ("POST", _TABLE + ":getIamPolicy", Door("tables.getIamPolicy", "metadata", body="json")),
-    ("POST", _TABLE + ":testIamPermissions", Door("tables.testIamPermissions", "metadata", body="json")),
-    ("GET", _TABLE + "/data", Door("tabledata.list", "read")),
-    ("POST", _TABLE + "/insertAll", Door("tabledata.insertAll", "write", body="json")),
-    ("GET", _TABLE + "/rowAccessPolicies", Door("rowAccessPolicies.list", "metadata")),
-    ("POST", _TABLE + "/rowAccessPolicies", Door("rowAccessPolicies.insert", "admin", body="json")),
-    ("GET", _POLICY, Door("rowAccessPolicies.get", "metadata")),
-    ("PUT", _POLICY, Door("rowAccessPolicies.update", "admin", body="json")),
-    ("DELETE", _POLICY, Door("rowAccessPolicies.delete", "admin")),
-    ("GET", _DATASET + "/routines", Door("routines.list", "metadata")),
-    ("POST", _DATASET + "/routines", Door("routines.insert", "admin", body="json")),
-    ("GET", _ROUTINE, Door("routines.get", "metadata")),
-    ("PUT", _ROUTINE, Door("routines.update", "admin", body="json")),
-    ("DELETE", _ROUTINE, Door("routines.delete", "admin")),
-    ("GET", _DATASET + "/models", Door("models.list", "metadata")),
-    ("GET", _MODEL, Door("models.get", "metadata")),
-    ("PATCH", _MODEL, Door("models.patch", "admin", body="json")),
-    ("DELETE", _MODEL, Door("models.delete", "admin")),
-):
-    _add(_REST, _method, _path, _door)
+_REST: Final = _rest()
 
-# One POST for both kinds of upload: its first or only part is the job's JSON. The PUT carries data alone.
-_add(_UPLOAD, "POST", "projects/{project}/jobs", Door("jobs.insert", "admin", body="multipart"))
-_add(_UPLOAD, "PUT", "projects/{project}/jobs", Door("jobs.upload", "write", body="media", streams_request=True))
+UPLOADS: Final = (
+    # One POST for both kinds of upload: its first or only part is the job's JSON. The PUT carries data alone.
+    ("POST", Door("jobs.insert", "admin", body="multipart")),
+    ("PUT", Door("jobs.upload", "write", body="media", streams_request=True)),
+)
+_UPLOAD: Final[_Routes] = {}
+for _verb, _door in UPLOADS:
+    _add(_UPLOAD, _verb, DISCOVERY.methods["jobs.insert"][1], _door)
 
-_STORAGE: Final[Mapping[str, Door]] = {
-    f"/google.cloud.bigquery.storage.v1.{service}/{door.name.removeprefix('storage.')}": door
-    for service, door in (
-        ("BigQueryRead", Door("storage.CreateReadSession", "read", "grpc", "grpc")),
-        ("BigQueryRead", Door("storage.ReadRows", "read", "grpc", "grpc", streams_response=True)),
-        ("BigQueryRead", Door("storage.SplitReadStream", "read", "grpc", "grpc")),
-        ("BigQueryWrite", Door("storage.CreateWriteStream", "write", "grpc", "grpc")),
-        (
-            "BigQueryWrite",
-            Door("storage.AppendRows", "write", "grpc", "grpc", streams_request=True, streams_response=True),
-        ),
-        ("BigQueryWrite", Door("storage.GetWriteStream", "write", "grpc", "grpc")),
-        ("BigQueryWrite", Door("storage.FinalizeWriteStream", "write", "grpc", "grpc")),
-        ("BigQueryWrite", Door("storage.BatchCommitWriteStreams", "write", "grpc", "grpc")),
-        ("BigQueryWrite", Door("storage.FlushRows", "write", "grpc", "grpc")),
-    )
+DISCOVERY_DOOR: Final = Door("discovery.getRest", "metadata")
+BATCH_DOOR: Final = Door("batch", "metadata", body="batch")
+MCP_DOOR: Final = Door("mcp", "admin", body="jsonrpc")
+"""What is behind it, the message tells: `read` gives each its own door."""
+
+MCP_PATH: Final = "/mcp"
+
+WHOLE: Final[Mapping[tuple[str, str], Door]] = {
+    # Where a client that was given another address of BigQuery reads how to speak to it (bq with ``--api``).
+    ("GET", "/$discovery/rest"): DISCOVERY_DOOR,
+    ("POST", DISCOVERY.batch): BATCH_DOOR,
+    ("POST", "/batch"): BATCH_DOOR,
+    ("POST", MCP_PATH): MCP_DOOR,
+    ("GET", MCP_PATH): Door(
+        "mcp.listen", "read", refused="a stream of the server's own messages is not offered. Post your requests."
+    ),
+    ("DELETE", MCP_PATH): Door("mcp.end", "metadata", refused="a session ends by itself."),
 }
-
-_DISCOVERY: Final = Door("discovery.getRest", "metadata")
-_DISCOVERY_PATH: Final = "/$discovery/rest"
-"""Where a client that was given another address of BigQuery reads how to speak to it (bq with ``--api``)."""
+"""Doors whose path is one and the same, by verb and path."""
 
 _BASES: Final[tuple[tuple[str, _Routes], ...]] = (
-    ("/bigquery/v2/", _REST),
+    (DISCOVERY.base, _REST),
     ("/upload/bigquery/v2/", _UPLOAD),
     ("/resumable/upload/bigquery/v2/", _UPLOAD),
 )
@@ -203,32 +253,34 @@ def check_target(target: str) -> None:
         raise Unreadable("its path or query string has a character that must be percent-encoded.")
 
 
-def find(host: str, method: str, path: str) -> Door | None:
+def find(host: str, method: str, path: str, private: Collection[str] = ()) -> Door | None:
     """The door that a request knocks at, or ``None``: it is not listed, or its path is not spelled plainly.
 
     Args:
         host: lower case, without a port.
         method: as ``effective_method`` gives it.
         path: as on the wire, with its query string, which tells the start of an upload from its continuation.
+        private: hosts that are served besides Google's public ones.
 
     Raises:
         Unreadable: as ``check_target``.
     """
     check_target(path)
-    found = match(host, method, path)
+    found = match(host, method, path, private)
     return found[0] if found else None
 
 
-def match(host: str, method: str, path: str) -> tuple[Door, dict[str, str]] | None:
+def match(host: str, method: str, path: str, private: Collection[str] = ()) -> tuple[Door, dict[str, str]] | None:
     """As ``find``, with the decoded names in the path (``project``, ``job``, ``dataset``, ``table`` …)."""
     path, _, query = path.partition("?")
-    if host == STORAGE_HOST:
-        door = _STORAGE.get(path) if method == "POST" else None
+    api = api_of(host, private)
+    if api == "storage":
+        door = STORAGE_DOORS.get(path) if method == "POST" else None
         return (door, {}) if door else None
-    if host not in BIGQUERY_HOSTS:
+    if api is None:
         return None
-    if path == _DISCOVERY_PATH:
-        return (_DISCOVERY, {}) if method == "GET" else None
+    if whole := WHOLE.get((method, path)):
+        return None if path == MCP_PATH and host == LEGACY_HOST else (whole, {})
     for base, routes in _BASES:
         if path.startswith(base):
             if routes is _UPLOAD and method == "POST" and "upload_id=" in query:
@@ -255,8 +307,8 @@ def names_in(door: Door, path: str) -> dict[str, str] | None:
     """The decoded names in the path of a REST door; ``None`` when this is not a path of that door."""
     template = _BY_DOOR.get(door)
     path = path.partition("?")[0]
-    if door is _DISCOVERY:
-        return {} if path == _DISCOVERY_PATH else None
+    if door is DISCOVERY_DOOR:
+        return {} if WHOLE.get(("GET", path)) is door else None
     for base, routes in _BASES:
         if template and path.startswith(base):
             segments = path[len(base) :].split("/")

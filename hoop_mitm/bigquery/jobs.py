@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Final, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
+from hoop_mitm.bigquery import mcp
 from hoop_mitm.bigquery.content import multipart
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.bigquery.unreadable import Unreadable
@@ -182,9 +183,18 @@ _jobs = msgspec.json.Decoder(_JobRequest, strict=False)
 
 _STARTS: Final = frozenset({"jobs.insert", "jobs.query", "jobs.upload"})
 _POLLS: Final = frozenset({"jobs.get", "jobs.getQueryResults", "jobs.cancel"})
+
+STATEMENT_DOORS: Final = frozenset({"jobs.insert", "jobs.query", *mcp.EXECUTES})
+"""Doors of requests that start a job with a statement."""
+
+JOB_DOORS: Final = _STARTS | _POLLS | {door for door, like in mcp.LIKE.items() if like in _STARTS | _POLLS}
+"""Doors whose exchanges tell about a job."""
 _PATH = re.compile(r"/projects/([^/?]+)/(?:jobs|queries)(?:/([^/?]+))?")
 _KINDS: Final = ("query", "load", "copy", "extract")
 _STATES: Final[dict[str, State]] = {"PENDING": "PENDING", "RUNNING": "RUNNING", "DONE": "DONE"}
+
+_OK: Final = 200
+_BAD_REQUEST: Final = 400
 
 # getQueryResults answers a failed job's own error with an HTTP error; these are about the request instead.
 _NOT_THE_JOBS: Final = frozenset({"rateLimitExceeded", "jobRateLimitExceeded", "authError", "required"})
@@ -203,6 +213,8 @@ def job_facts(
 
     Bodies that cannot be read tell nothing. A poll that the gateway itself refused should not be passed.
     """
+    if door in mcp.LIKE:
+        return _through_mcp(mcp.LIKE[door], request_body, response_body, status)
     if door not in _STARTS | _POLLS or (status is not None and 300 <= status < 400):  # noqa: PLR2004
         return None
     asked = _asked(door, url, request_body)
@@ -212,6 +224,17 @@ def job_facts(
     if answer is None:
         return asked if door in ("jobs.insert", "jobs.query") else None
     return _answered(door, asked, answer)
+
+
+def _through_mcp(like: str, request: bytes | None, response: bytes | None, status: int | None) -> JobFacts | None:
+    """The call of a tool, read as a call of the method that it is like."""
+    arguments = mcp.arguments(request)
+    project, job = (quote(str(arguments.get(name, "")), safe="") for name in ("projectId", "jobId"))
+    url = f"/projects/{project}/queries/{job}" if job else f"/projects/{project}/queries"
+    answer = mcp.answer(response) if response and status == _OK else mcp.Answer()
+    if answer.error is not None:
+        answer, status = mcp.Answer(msgspec.json.encode({"error": {"message": answer.error}})), _BAD_REQUEST
+    return job_facts(like, url, msgspec.json.encode(arguments), answer.json, status)
 
 
 def _asked(door: str, url: str, body: bytes | None) -> JobFacts:

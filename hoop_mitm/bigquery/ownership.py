@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from hoop_mitm.bigquery import framing, hidden
+from hoop_mitm.bigquery import framing, hidden, mcp
 from hoop_mitm.bigquery.content import Headers, lowered
 from hoop_mitm.bigquery.operation import Operation, Resource
 from hoop_mitm.bigquery.unreadable import Unreadable
@@ -87,6 +87,8 @@ def created(operation: Operation, status: int, headers: Headers, body: bytes) ->
     try:
         if door.protocol == "grpc":
             return tuple(_streams(door.name, body, lowered(headers).get("grpc-encoding")))
+        if door.body == "jsonrpc":
+            return tuple(_mcp(operation, lowered(headers), body))
         if door.name in _JOB_DOORS:
             return tuple(_job_answer(operation, lowered(headers), body))
         if door.name == "jobs.list" and operation.job_id:
@@ -94,6 +96,16 @@ def created(operation: Operation, status: int, headers: Headers, body: bytes) ->
     except (msgspec.DecodeError, Unreadable):
         pass
     return ()
+
+
+def _mcp(operation: Operation, headers: dict[str, str], body: bytes) -> dict[Resource, None]:
+    """A session with the server, and what a tool's answer tells about a job."""
+    found: dict[Resource, None] = {}
+    if session := headers.get(mcp.SESSION_HEADER):
+        found[Resource("mcp_session", session)] = None
+    if mcp.LIKE.get(operation.door.name) in _JOB_DOORS and (answer := mcp.answer(body).json):
+        found |= _job_answer(operation, {}, answer)
+    return found
 
 
 def _job_answer(operation: Operation, headers: dict[str, str], body: bytes) -> dict[Resource, None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 from urllib.parse import parse_qsl, unquote
 
-from hoop_mitm.bigquery import framing, hidden
+from hoop_mitm.bigquery import batch, framing, hidden, masks, mcp
 from hoop_mitm.bigquery.content import (
     LIMIT,
     Headers,
@@ -21,12 +21,12 @@ from hoop_mitm.bigquery.content import (
     media_type,
     multipart,
 )
-from hoop_mitm.bigquery.doors import check_target, names_in
-from hoop_mitm.bigquery.hidden import Dataset
+from hoop_mitm.bigquery.doors import BATCH_DOOR, MCP_DOOR, check_target, is_name, names_in
 from hoop_mitm.bigquery.labels import check_query_label
-from hoop_mitm.bigquery.operation import Door, Operation, Resource, TableRef
+from hoop_mitm.bigquery.operation import Dataset, Door, JobType, Operation, Resource, TableRef
 from hoop_mitm.bigquery.ownership import job_resource
 from hoop_mitm.bigquery.unreadable import Unreadable
+from hoop_mitm.errors import Denied
 
 type Query = Sequence[tuple[str, str]]
 type Json = Mapping[str, object]
@@ -56,7 +56,11 @@ def read(door: Door, *, path: str, query: Query, headers: Headers, body: bytes |
     if door.streams_request and len(codings(request.headers)) > 1:
         # Each layer can make the next a thousand times larger, and what is streamed is only unpacked for the record.
         raise Unreadable("its data has several content-encodings on top of each other; one is enough.")
-    if door.protocol == "grpc":
+    if door is BATCH_DOOR:
+        _read_batch(facts, request)
+    elif door is MCP_DOOR:
+        _read_mcp(facts, request)
+    elif door.protocol == "grpc":
         _read_grpc(facts, request)
     else:
         _read_rest(facts, request)
@@ -102,16 +106,24 @@ class _Facts:
     uses: dict[Resource, None] = field(default_factory=dict)
     claims: tuple[Resource, ...] = ()
     body: dict[str, object] | None = None
+    datasets: set[str] = field(default_factory=set)
+    job_type: JobType | None = None
+    destination: TableRef | None = None
+    legacy_sql: bool | None = None
+    default_dataset: Dataset | None = None
+    parts: tuple[Operation, ...] = ()
 
     def table(self, project: str, dataset: str, table: str) -> None:
         if hidden.is_result(dataset, table):
             self.use(hidden.table_resource(project, dataset, table))
         self.tables[TableRef(project, dataset, hidden.undecorated(table))] = None
+        self.datasets.add(f"{project}.{dataset}")
         self.projects.add(project)
 
     def dataset(self, project: str, dataset: str) -> None:
         if hidden.is_hidden(dataset):
             self.use(hidden.table_resource(project, dataset))
+        self.datasets.add(f"{project}.{dataset}")
         self.projects.add(project)
 
     def sql(self, statement: str, default: Dataset | None = None, *, legacy: bool | None = None) -> None:
@@ -137,6 +149,12 @@ class _Facts:
             uses=tuple(self.uses),
             claims=self.claims,
             body=self.body,
+            datasets=tuple(sorted(self.datasets)),
+            job_type=self.job_type,
+            destination=self.destination,
+            legacy_sql=self.legacy_sql,
+            default_dataset=self.default_dataset,
+            parts=self.parts,
         )
 
 
@@ -144,7 +162,12 @@ class _Facts:
 
 _CREDENTIALS: Final = frozenset({"access_token", "oauth_token", "bearer_token", "key"})
 _UPLOAD_ONLY: Final = frozenset({"uploadType", "upload_id"})
-_OUR_WORDS: Final = frozenset({"pageToken", "location", "parentJobId", "alt", "uploadType", "upload_id"})
+# Parameters that something is decided by, in the one spelling that is taken: protobuf's JSON knows page_token as well.
+_PARAMETERS: Final = frozenset({
+    "alt", "callback", "fields", "key", "location", "pageToken", "parentJobId", "uploadType", "upload_id",
+})  # fmt: skip
+_PARAMETERS_IN_LOWER: Final = {name.replace("_", "").lower(): name for name in _PARAMETERS}
+_OUR_WORDS: Final = frozenset({"pageToken", "location", "parentJobId", "alt", "uploadType", "upload_id", "fields"})
 
 
 def _read_rest(facts: _Facts, request: _Request) -> None:
@@ -158,10 +181,13 @@ def _read_rest(facts: _Facts, request: _Request) -> None:
     words = _words(query, upload=door.body in ("multipart", "media"))
     _names(facts, names)
     _query(facts, words)
+    mask = masks.of(words, request.headers)
     if door.body == "media":
         _resumed(facts, words, request)
     elif door.body in ("json", "multipart"):
         _json(facts, names, _metadata(door, words, request))
+    if mask is not None:
+        masks.check(facts.door.name, mask, dry_run=facts.dry_run)
 
 
 def _moved_query(request: _Request) -> Query:
@@ -187,8 +213,10 @@ def _words(query: Query, *, upload: bool) -> dict[str, str]:
             raise Unreadable(f"the query parameter {name} occurs twice.")
         if name in _CREDENTIALS:
             raise Unreadable(f"it carries a credential in {name}.")
-        if name.replace("_", "").lower() == "uploadprotocol":
+        if (plain := name.replace("_", "").lower()) == "uploadprotocol":
             raise _unknown_upload_protocol()
+        if name not in _PARAMETERS and plain in _PARAMETERS_IN_LOWER:
+            raise Unreadable(f"the query parameter {name[:40]!r} must be spelled {_PARAMETERS_IN_LOWER[plain]!r}.")
         if name == "callback" or (name in _UPLOAD_ONLY and not upload):
             raise Unreadable(f"the query parameter {name} does not belong here.")
         words[name] = value
@@ -261,7 +289,7 @@ _REFERENCES: Final = ("datasetReference", "tableReference", "routineReference", 
 _REFERENCE_NAMES: Final = {
     "projectId": "project", "datasetId": "dataset", "tableId": "table", "routineId": "routine", "modelId": "model"
 }  # fmt: skip
-_JOB_KINDS: Final = ("query", "load", "copy", "extract")
+_JOB_KINDS: Final[tuple[JobType, ...]] = ("query", "load", "copy", "extract")
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 
 
@@ -294,6 +322,7 @@ def _insert_job(facts: _Facts, body: Json) -> None:
     kinds = [kind for kind in _JOB_KINDS if configuration.get(kind) is not None]
     if len(kinds) != 1:
         raise Unreadable("its configuration must have exactly one of query, load, copy and extract.")
+    facts.job_type = kinds[0]
     facts.location = _string(reference, "location") or facts.location
     facts.job_id = _string(reference, "jobId")
     facts.dry_run = _boolean(configuration, "dryRun")
@@ -304,6 +333,7 @@ def _insert_job(facts: _Facts, body: Json) -> None:
         if not facts.dry_run:
             facts.claims = (job_resource(facts.project, facts.job_id),)
     job = _object(configuration, kinds[0])
+    facts.destination = _table(facts, _object(job, "destinationTable"))
     if kinds[0] == "query":
         _query_job(facts, job, body)
     else:
@@ -319,18 +349,21 @@ def _query_job(facts: _Facts, job: Json, body: Json) -> None:
         facts.location = _string(job, "location") or facts.location
         facts.dry_run = _boolean(job, "dryRun")
         facts.labels = _labels(job)
+        facts.job_type = "query"
     facts.statement = statement
+    # Absent, a project's own default decides, which we do not know.
+    facts.legacy_sql = _boolean(job, "useLegacySql") if job.get("useLegacySql") is not None else None
     _walk(facts, body, sql=False)
     other_project = _session(facts, job)
     default = _object(job, "defaultDataset")
     dataset = _string(default, "datasetId")
     project = other_project or _string(default, "projectId") or facts.project
+    facts.default_dataset = (project, dataset) if dataset else None
     for resource in hidden.named_in(
         statement,
         project=project,
-        default=(project, dataset) if dataset else None,
-        # Absent, a project's own default decides, which we do not know.
-        legacy=_boolean(job, "useLegacySql") if job.get("useLegacySql") is not None else None,
+        default=facts.default_dataset,
+        legacy=facts.legacy_sql,
         parameters=_texts(job.get("queryParameters")),
     ):
         facts.use(resource)
@@ -441,6 +474,13 @@ def _named(facts: _Facts, value: Json) -> None:
         facts.projects.add(project)
 
 
+def _table(facts: _Facts, reference: Json) -> TableRef | None:
+    dataset, table = _string(reference, "datasetId"), _string(reference, "tableId")
+    if not dataset or not table:
+        return None
+    return TableRef(_string(reference, "projectId") or facts.project, dataset, hidden.undecorated(table))
+
+
 def _string(owner: Json, key: str) -> str | None:
     value = owner.get(key)
     if value is not None and not isinstance(value, str):
@@ -474,6 +514,75 @@ def _objects(owner: Json, key: str) -> Iterable[Json]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Unreadable(f"{key} must be a list of objects.")
     return cast("list[Json]", value)
+
+
+# ----------------------------------------------------------------------------------------------------------------- MCP
+
+
+def _read_mcp(facts: _Facts, request: _Request) -> None:
+    if request.query:
+        raise Unreadable("a message to an MCP server has no query parameters.")
+    if request.media_type() != "application/json":
+        raise Unreadable("its content-type is not application/json.")
+    call = mcp.understood(request.plain(), request.headers)
+    facts.door, facts.body = call.door, call.arguments
+    if session := request.headers.get(mcp.SESSION_HEADER):
+        facts.use(Resource("mcp_session", session))
+    names = {
+        kind: name
+        for argument, kind in (
+            ("projectId", "project"),
+            ("datasetId", "dataset"),
+            ("tableId", "table"),
+            ("jobId", "job"),
+        )
+        if (name := _string(call.arguments, argument)) is not None
+    }
+    for kind, name in names.items():
+        if not is_name(kind, name):
+            raise Unreadable(f"{name[:80]!r} is not the name of a {kind}.")
+    _names(facts, names)
+    facts.location = _string(call.arguments, "location")
+    if call.door.name in mcp.EXECUTES:
+        facts.statement = _string(call.arguments, "query") or ""
+        facts.dry_run = _boolean(call.arguments, "dryRun")
+        facts.job_type, facts.legacy_sql = "query", False
+        facts.sql(facts.statement, legacy=False)
+
+
+# --------------------------------------------------------------------------------------------------------------- batch
+
+
+def _read_batch(facts: _Facts, request: _Request) -> None:
+    """A batch is understood when each of its parts is; what one part needs, the whole needs."""
+    if request.query:
+        raise Unreadable("a batch has no query parameters.")
+    if codings(request.headers):
+        raise Unreadable("a batch is sent without content-encoding.")
+    found: list[Operation] = []
+    for number, part in enumerate(batch.parts(request.plain(), request.headers.get("content-type", "")), 1):
+        try:
+            found.append(_part(part, request))
+        except Denied as error:
+            raise batch.refused(error, number, part) from error
+    facts.parts = tuple(found)
+    for operation in found:
+        facts.projects.update(operation.projects)
+        facts.datasets.update(operation.datasets)
+        facts.tables.update(dict.fromkeys(operation.tables))
+        facts.uses.update(dict.fromkeys(operation.uses))
+
+
+def _part(part: batch.Part, request: _Request) -> Operation:
+    path, _, query = part.target.partition("?")
+    return read(
+        batch.door_of(part),
+        path=path,
+        query=parse_qsl(query, keep_blank_values=True),
+        headers=part.headers,
+        body=b"",
+        limit=request.limit,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- gRPC

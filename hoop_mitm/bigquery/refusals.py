@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+from hoop_mitm.bigquery import mcp
+
 _STATUS: Final = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -52,6 +54,24 @@ def rest(message: str, status: int = 403, reason: str = "accessDenied") -> Refus
 def oauth(error: str, description: str, status: int = 400) -> Refusal:
     """An error of a token endpoint (RFC 6749, 5.2); ``invalid_grant`` is shown to the user and not tried again."""
     return _json(status, {"error": error, "error_description": description}, ("cache-control", "no-store"))
+
+
+_SERVER_ERROR: Final = -32000
+"""JSON-RPC: the first of the codes that are a server's own to give."""
+
+
+def jsonrpc(message: str, request: bytes | None, status: int = 403) -> Refusal:
+    """To a tool's call, a result that failed: the agent reads it. To anything else an error of JSON-RPC.
+
+    Args:
+        request: the message's body, without content-encoding; ``None`` while it is not there.
+        status: HTTP's, for what is no request that an answer could go to: all others are answered with 200.
+    """
+    identity, is_call = mcp.asked(request)
+    answer: dict[str, object] = {"jsonrpc": "2.0", "id": identity}
+    if identity is not None and is_call:
+        return _json(200, answer | {"result": {"content": [{"type": "text", "text": message}], "isError": True}})
+    return _json(status if identity is None else 200, answer | {"error": {"code": _SERVER_ERROR, "message": message}})
 
 
 def grpc(message: str, code: int = PERMISSION_DENIED) -> Refusal:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
-from hoop_mitm.devkit import discovery, masks
+from hoop_mitm.bigquery import hosts
+from hoop_mitm.devkit import batch, discovery, masks, mcp
 from hoop_mitm.devkit.api import (
     API,
     DEFAULT_PAGE,
@@ -36,7 +37,16 @@ from hoop_mitm.devkit.jobs import Jobs
 from hoop_mitm.devkit.uploads import Uploads
 from hoop_mitm.devkit.visitors import SeenRequest, Visitors
 
-HOSTS = ("bigquery.googleapis.com", "www.googleapis.com", "bigquery.mtls.googleapis.com")
+PRIVATE_HOST = "bigquery-acme.p.googleapis.com"
+"""What a company may have called its private endpoint."""
+
+#: Every name under which Google's public servers answer, so that none of them is asked by mistake.
+HOSTS = (
+    hosts.REST_HOST,
+    "bigquery.mtls.googleapis.com",
+    PRIVATE_HOST,
+    *sorted(hosts.REST_HOSTS - {hosts.REST_HOST}),
+)
 
 _REMEMBERED_BODY = 2**20
 _OBJECTS = (
@@ -60,6 +70,7 @@ class BigQuery:
         self.visitors = Visitors(grant)
         self.jobs = Jobs(emulator)
         self._uploads = Uploads(self.jobs, emulator.directory / "uploads")
+        self._mcp = mcp.Mcp(self._tool)
 
     def requests(self) -> list[SeenRequest]:
         """Every request that reached this BigQuery, REST and gRPC, oldest first."""
@@ -107,7 +118,9 @@ class BigQuery:
         if request.path == discovery.PATH and method == "GET":
             # Anybody may read it.
             return discovery.document()
-        if not API.match(request.path):
+        if request.path in batch.PATHS and method == "POST":
+            return batch.answered(request, lambda part: self._part(part, who))
+        if request.path != mcp.PATH and not API.match(request.path):
             raise ApiError(404, "notFound", "Not Found")
         upload_id = request.argument("upload_id")
         if who is None and not (upload_id and method == "PUT"):
@@ -115,6 +128,8 @@ class BigQuery:
         self.visitors.wait_before()
         if (fault := self.visitors.fault()) is not None:
             raise ApiError(fault.status, fault.reason, fault.message)
+        if request.path == mcp.PATH:
+            return self._mcp.handle(request, who or "")
         if "/upload/" in request.path:
             response = self._uploads.handle(request, method, who)
         else:
@@ -126,6 +141,52 @@ class BigQuery:
                 raise ApiError(400, "invalidParameter", str(error), "fields") from error
             response.body = json.dumps(masks.apply(mask, json.loads(response.body))).encode()
         return response
+
+    def _part(self, part: Request, who: str | None) -> Response:
+        """A part of a batch, with the credential of the whole."""
+        try:
+            return self._answer(
+                part, _effective_method(part), self.visitors.who(part.bearer()) if part.bearer() else who
+            )
+        except ApiError as error:
+            return error.response()
+
+    def _tool(self, name: str, arguments: dict[str, Any], who: str) -> dict[str, Any]:
+        """What a tool of the MCP server does, by the method that does the same."""
+        project = str(arguments["projectId"])
+        match name:
+            case "execute_sql" | "execute_sql_readonly":
+                return self._executed(project, arguments, who, read_only=name == "execute_sql_readonly")
+            case "get_query_results":
+                query = tuple((key, str(arguments[key])) for key in ("pageToken", "maxResults") if key in arguments)
+                asked = Request("GET", hosts.REST_HOST, "", query)
+                return self.jobs.results(project, str(arguments["jobId"]), asked)
+            case "get_job":
+                return self.jobs.get(project, str(arguments["jobId"])).resource
+            case "cancel_job":
+                return {"job": self.jobs.get(project, str(arguments["jobId"])).resource}
+        path = f"/bigquery/v2/projects/{project}/datasets"
+        if "datasetId" in arguments:
+            path += f"/{arguments['datasetId']}"
+        if name == "list_table_ids" or "tableId" in arguments:
+            path += f"/tables/{arguments['tableId']}" if "tableId" in arguments else "/tables"
+        response = self._route(Request("GET", hosts.REST_HOST, path), "GET", who)
+        answer: dict[str, Any] = json.loads(response.body)
+        if response.status != OK:
+            raise ApiError(response.status, "invalid", answer["error"]["message"])
+        kind = {"list_dataset_ids": "datasets", "list_table_ids": "tables"}.get(name)
+        return {kind: [{"id": each["id"]} for each in answer.get(kind, ())]} if kind else answer
+
+    def _executed(self, project: str, arguments: dict[str, Any], who: str, *, read_only: bool) -> dict[str, Any]:
+        query = {"query": arguments["query"], "useLegacySql": False, "labels": {"goog-mcp-server": "true"}}
+        if read_only:
+            planned = self.jobs.query(project, query | {"dryRun": True}, who)
+            if planned.get("statementType") != "SELECT":
+                raise ApiError(400, "invalidQuery", "Only SELECT statements are allowed. Use execute_sql.")
+        answer = self.jobs.query(project, query | {"dryRun": bool(arguments.get("dryRun"))}, who)
+        shown = {name: answer[name] for name in ("schema", "rows", "jobComplete", "pageToken") if name in answer}
+        reference = answer["jobReference"]
+        return shown | {name: reference[name] for name in ("jobId", "location") if name in reference}
 
     def _route(self, request: Request, method: str, who: str) -> Response:  # noqa: C901 - a table of routes.
         parts = [unquote(part) for part in API.sub("", request.path).strip("/").split("/")]

@@ -8,13 +8,15 @@ from typing import Any
 import grpc
 from google.cloud.bigquery_storage_v1 import types
 
+from hoop_mitm.bigquery import hosts
 from hoop_mitm.devkit.estimates import TableName
 from hoop_mitm.devkit.jobs import Jobs
 from hoop_mitm.devkit.pki import Certificate
 from hoop_mitm.devkit.visitors import SeenRequest, Visitors
 from hoop_mitm.errors import SandboxError
 
-HOSTS = ("bigquerystorage.googleapis.com", "bigquerystorage.mtls.googleapis.com")
+#: Every name under which Google's public servers answer, so that none of them is asked by mistake.
+HOSTS = (hosts.STORAGE_HOST, "bigquerystorage.mtls.googleapis.com", *sorted(hosts.STORAGE_HOSTS - {hosts.STORAGE_HOST}))
 
 _READ = "/google.cloud.bigquery.storage.v1.BigQueryRead/"
 _WRITE = "/google.cloud.bigquery.storage.v1.BigQueryWrite/"

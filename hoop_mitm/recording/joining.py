@@ -8,16 +8,15 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from hoop_mitm.bigquery.fingerprints import fingerprint
-from hoop_mitm.bigquery.jobs import JobFacts, merge
+from hoop_mitm.bigquery.jobs import JOB_DOORS, STATEMENT_DOORS, JobFacts, merge
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.recording.archive_file import ArchiveFile
-from hoop_mitm.recording.observing import CREATE_READ_SESSION, JOB_DOORS, Observation, from_plain, observe
+from hoop_mitm.recording.observing import CREATE_READ_SESSION, Observation, from_plain, observe
 from hoop_mitm.recording.unfolded import Row
 from hoop_mitm.sql import tables_read
 
 #: Larger requests are uploads; larger answers hold rows, and the job's facts come with other answers as well.
 LARGEST_BODY = 64 * 2**20
-_STARTS = frozenset({"jobs.insert", "jobs.query"})
 _READS_A_TABLE = frozenset({"tabledata.list", "tables.get", CREATE_READ_SESSION})
 
 _JOBS_BY_KEY = "SELECT * FROM jobs WHERE key IN (FROM wanted)"
@@ -58,10 +57,10 @@ class _Seen:
     def key(self) -> str | None:
         """The job that it is about; its own id where BigQuery gave none."""
         job = self.observation.job
-        if self.note["session"] is None or (job is None and not (self.door in _STARTS and self.is_denied)):
+        if self.note["session"] is None or (job is None and not (self.door in STATEMENT_DOORS and self.is_denied)):
             return None
         known = None if self.is_denied else job and job.key
-        return known or (str(self.note["id"]) if self.door in _STARTS else None)
+        return known or (str(self.note["id"]) if self.door in STATEMENT_DOORS else None)
 
 
 class Bodies(Protocol):
@@ -167,7 +166,7 @@ def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
     )
     facts = merge(_facts(old), fresh) if old else fresh
     row = old or _first_row(key, seen)
-    if old and seen.door in _STARTS and old["statement"] is None:
+    if old and seen.door in STATEMENT_DOORS and old["statement"] is None:
         # The job was seen in a poll before; now comes the one who asked for it.
         row = _first_row(key, seen)
     state = _state(seen, facts, old)
@@ -190,7 +189,7 @@ def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
         "labels": list(facts.labels.items()),
         "dry_run": facts.dry_run,
         "state": state,
-        "error": facts.error or (note["error"] if seen.door in _STARTS else None),
+        "error": facts.error or (note["error"] if seen.door in STATEMENT_DOORS else None),
         "bytes_processed": facts.bytes_processed,
         "bytes_billed": facts.bytes_billed,
         "cache_hit": facts.cache_hit,

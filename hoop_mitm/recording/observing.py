@@ -8,12 +8,11 @@ from typing import Any
 import msgspec
 
 from hoop_mitm.bigquery import framing
-from hoop_mitm.bigquery.jobs import JobFacts, job_facts
+from hoop_mitm.bigquery.jobs import JOB_DOORS, STATEMENT_DOORS, JobFacts, job_facts
 
 log = logging.getLogger(__name__)
 
 CREATE_READ_SESSION = "storage.CreateReadSession"
-JOB_DOORS = frozenset({"jobs.insert", "jobs.query", "jobs.upload", "jobs.get", "jobs.getQueryResults", "jobs.cancel"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def observe(
             return Observation(read_session=_read_session(response) if answered and response else None)
         if door not in JOB_DOORS:
             return Observation()
-        if state == "refused" and door not in {"jobs.insert", "jobs.query"}:
+        if state == "refused" and door not in STATEMENT_DOORS:
             return Observation()
         facts = job_facts(door, url, request, response if answered else None, status if answered else None)
         default = _default_dataset(request) if door in {"jobs.insert", "jobs.query"} else None

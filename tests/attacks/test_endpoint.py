@@ -153,7 +153,7 @@ REFUSED = {
         {"method": "OPTIONS", "target": QUERIES, "headers": ("Access-Control-Request-Method: POST",)},
     ),
     "a token in the URL": ("carrier.query", {"method": "GET", "target": f"{DATASETS}?access_token=eyJ.x.y"}),
-    "a path that Google has and we have not": ("door.unknown", {"method": "POST", "target": "/batch/bigquery/v2"}),
+    "a path that Google has and we have not": ("door.unknown", {"method": "POST", "target": "/batch/storage/v1"}),
     "a path of ours and no more": ("door.unknown", {"method": "GET", "target": "/projectsx/acme/datasets"}),
     "a way out of the base": ("door.unknown", {"method": "GET", "target": "/projects/../../storage/v1/b"}),
     "another token endpoint": ("door.unknown", {"method": "POST", "target": "/v1/tokens"}),

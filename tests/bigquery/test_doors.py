@@ -2,7 +2,8 @@
 
 import pytest
 
-from hoop_mitm.bigquery.doors import INTERCEPTED_HOSTS, effective_method, find, is_bigquery_host, match, names_in
+from hoop_mitm.bigquery import methods
+from hoop_mitm.bigquery.doors import DOORS, STORAGE_DOORS, effective_method, find, match, names_in
 from hoop_mitm.errors import Denied
 
 REST = "bigquery.googleapis.com"
@@ -104,22 +105,32 @@ def test_the_storage_api_has_a_door_for_each_call(service, method, streams):
         (REST, "PUT", f"{V2}/jobs"),
         (REST, "HEAD", f"{V2}/jobs"),
         (REST, "OPTIONS", f"{V2}/jobs"),
-        (REST, "POST", "/batch/bigquery/v2"),
+        (REST, "POST", "/batch/bigquery/v2/"),
+        (REST, "GET", "/batch/bigquery/v2"),
+        (REST, "POST", "/batch/storage/v1"),
+        ("www.googleapis.com", "POST", "/mcp"),
+        (REST, "PUT", "/mcp"),
+        (REST, "POST", "/mcp/"),
+        (REST, "POST", "/mcp/sse"),
+        (REST, "POST", "/bigquery/mcp"),
+        (STORAGE, "POST", "/mcp"),
         (REST, "POST", "/$discovery/rest"),
         (REST, "GET", "/$discovery/rest/"),
         (REST, "GET", "/%24discovery/rest"),
-        (REST, "POST", "/mcp"),
         (REST, "POST", "/"),
         (REST, "GET", "/discovery/v1/apis/bigquery/v2/rest"),
-        (REST, "POST", f"{V2}/datasets/shop/tables/orders:setIamPolicy"),
-        (REST, "POST", f"{V2}/datasets/shop:undelete"),
-        ("us-bigquery.googleapis.com", "GET", f"{V2}/jobs"),
+        (REST, "POST", f"{V2}/datasets/shop/tables/orders:setiampolicy"),
+        (REST, "POST", f"{V2}/datasets/shop:delete"),
+        ("us-east99-bigquery.googleapis.com", "GET", f"{V2}/jobs"),
+        ("bigquery.mtls.googleapis.com", "GET", f"{V2}/jobs"),
+        ("bigquery-acme.p.googleapis.com", "GET", f"{V2}/jobs"),
+        ("bigquery.us.rep.googleapis.com", "POST", "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"),
         ("BigQuery.googleapis.com", "GET", f"{V2}/jobs"),
         ("bigquery.googleapis.com.", "GET", f"{V2}/jobs"),
         ("bigquery.googleapis.com.evil.example", "GET", f"{V2}/jobs"),
         ("www.googleapis.com", "GET", "/storage/v1/b"),
         (STORAGE, "GET", "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"),
-        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1beta2.BigQueryRead/ReadRows"),
+        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1beta3.BigQueryRead/ReadRows"),
         (STORAGE, "POST", "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows/"),
         (STORAGE, "POST", "/google.cloud.bigquery.storage.v1.bigqueryread/ReadRows"),
         (STORAGE, "POST", f"{V2}/queries"),
@@ -164,28 +175,48 @@ def test_names_are_read_only_from_the_paths_of_their_door():
 
 
 @pytest.mark.parametrize(
-    ("host", "expected"),
+    ("host", "method", "path", "why"),
     [
-        *((host, True) for host in (REST, STORAGE, "www.googleapis.com")),
-        ("BIGQUERY.GoogleAPIs.com", True),
-        ("bigquery.googleapis.com.", True),
-        ("us-bigquery.googleapis.com", True),
-        ("bigquery.europe-west3.rep.googleapis.com", True),
-        ("bigquery.mtls.googleapis.com", True),
-        ("bigquerystorage-psc.p.googleapis.com", True),
-        ("bigquery.googleapis.com.evil.example", False),
-        ("storage.googleapis.com", False),
-        ("bigquery.example.com", False),
-        ("api.cursor.sh", False),
+        (REST, "POST", f"{V2}/datasets/shop/tables/orders:setIamPolicy", "who may read"),
+        (REST, "POST", f"{V2}/datasets/shop/routines/f:setIamPolicy", "who may read"),
+        (REST, "GET", "/mcp", "not offered"),
+        (REST, "DELETE", "/mcp", "by itself"),
+        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows", "insertAll"),
+        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1beta1.BigQueryStorage/ReadRows", "Use v1"),
+        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1beta2.BigQueryRead/ReadRows", "Use v1"),
+        (STORAGE, "POST", "/google.cloud.bigquery.storage.v1beta2.BigQueryWrite/AppendRows", "Use v1"),
+        (
+            STORAGE,
+            "POST",
+            "/google.cloud.bigquery.storage.v1alpha.MetastorePartitionService/StreamMetastorePartitions",
+            "metastore",
+        ),
     ],
 )
-def test_every_name_of_bigquery_is_known_as_such(host, expected):
-    assert is_bigquery_host(host) is expected
+def test_a_door_that_does_not_open_says_why(host, method, path, why):
+    door = find(host, method, path)
+    assert door
+    assert why in door.refused
 
 
-def test_token_hosts_are_intercepted_but_have_no_doors():
-    assert "sts.googleapis.com" in INTERCEPTED_HOSTS
-    assert find("sts.googleapis.com", "POST", "/v1/token") is None
+def test_every_method_of_googles_has_a_row():
+    """Google's lists gained a method? Give it a door in ``doors``, or a refusal with its reason."""
+    assert methods.DISCOVERY.methods.keys() - DOORS.keys() == set()
+    assert DOORS.keys() - methods.DISCOVERY.methods.keys() == set()
+    listed = {
+        f"/{package}.{service}/{method}"
+        for package, services in methods.STORAGE.items()
+        for service, names in services.items()
+        for method in names
+    }
+    assert listed == STORAGE_DOORS.keys()
+
+
+def test_each_method_is_found_at_its_own_path_and_nowhere_else():
+    names = {"project": "acme", "job": "j", "dataset": "d", "table": "t", "routine": "r", "model": "m", "policy": "p"}
+    for name, (verb, path) in methods.DISCOVERY.methods.items():
+        door = find(REST, verb, methods.DISCOVERY.base + path.format(**names))
+        assert door is DOORS[name]
 
 
 @pytest.mark.parametrize(

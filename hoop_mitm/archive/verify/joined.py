@@ -19,10 +19,11 @@ from hoop_mitm.archive.verify.bodies import plain_part
 from hoop_mitm.archive.verify.derived import says, values
 from hoop_mitm.archive.verify.file import File, UnreadableError
 from hoop_mitm.archive.verify.report import Findings, Place, shortened
+from hoop_mitm.bigquery.jobs import JOB_DOORS
 from hoop_mitm.evidence import PARTS, join
 from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.joining import LARGEST_BODY, Joiner
-from hoop_mitm.recording.observing import CREATE_READ_SESSION, JOB_DOORS
+from hoop_mitm.recording.observing import CREATE_READ_SESSION
 from hoop_mitm.recording.retention.learnt import observation_of
 from hoop_mitm.recording.sealing import Sealed
 from hoop_mitm.recording.unfolded import Row

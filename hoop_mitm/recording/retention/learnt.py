@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 import zstandard
 
+from hoop_mitm.bigquery.jobs import JOB_DOORS
 from hoop_mitm.evidence import canonical, new_salt
 from hoop_mitm.recording.joining import LARGEST_BODY
-from hoop_mitm.recording.observing import CREATE_READ_SESSION, JOB_DOORS, observe
+from hoop_mitm.recording.observing import CREATE_READ_SESSION, observe
 from hoop_mitm.recording.retention.source import Source
 
 #: Stands where something that may quote a statement was deleted, so that it shows that there was something.
