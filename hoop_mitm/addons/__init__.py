@@ -21,6 +21,7 @@ from hoop_mitm.addons.guard import Guard
 from hoop_mitm.addons.identity import Identity
 from hoop_mitm.addons.labels import Labels
 from hoop_mitm.addons.lockdown import Lockdown
+from hoop_mitm.addons.mcp import Mcp
 from hoop_mitm.addons.operations import Doors, Operations
 from hoop_mitm.addons.ownership import Ownership
 from hoop_mitm.addons.programs import Programs
@@ -119,6 +120,7 @@ def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLa
         endpoint,
         Cost(services),
         Labels(services),
+        Mcp(services),
     ]
     last = [Credentials(services), Recorder(services)]
     return Hoop(first), HoopLast(last), Guard(services, routing, [*first, *last])
