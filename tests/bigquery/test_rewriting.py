@@ -6,7 +6,7 @@ import pytest
 
 from hoop_mitm.bigquery import doors
 from hoop_mitm.bigquery.operation import Operation
-from hoop_mitm.bigquery.rewriting import with_labels
+from hoop_mitm.bigquery.rewriting import with_labels, with_limit
 from hoop_mitm.errors import Denied
 
 REST = "bigquery.googleapis.com"
@@ -81,3 +81,24 @@ def test_what_starts_no_job_is_left_alone(other):
 def test_a_body_that_cannot_be_labelled_is_refused(body):
     with pytest.raises(Denied):
         with_labels(INSERT, body, OURS)
+
+
+@pytest.mark.parametrize(
+    "theirs", [{}, {"maximumBytesBilled": "99"}, {"maximumBytesBilled": 0}, {"maximumBytesBilled": None}]
+)
+def test_whatever_limit_the_client_wrote_ours_is_sent(theirs):
+    query = {"query": "SELECT 1"} | theirs
+    limited = {"query": "SELECT 1", "maximumBytesBilled": "12"}
+
+    assert json.loads(with_limit(QUERY, json.dumps(query).encode(), 12)) == limited
+    job = {"configuration": {"query": query, "labels": {"a": "b"}}, "jobReference": {"jobId": "j"}}
+    expected = job | {"configuration": {"query": limited, "labels": {"a": "b"}}}
+    assert json.loads(with_limit(INSERT, json.dumps(job).encode(), 12)) == expected
+    head, data = b"--b\r\ncontent-type: application/json\r\n\r\n", b"\r\n--b\r\ncontent-type: */*\r\n\r\n{}\r\n--b--"
+    sent = with_limit(UPLOAD, head + json.dumps(job).encode() + data, 12)
+    assert json.loads(sent.removeprefix(head).removesuffix(data)) == expected
+
+
+def test_a_limit_leaves_everything_else_as_it_was_written():
+    odd = rb'{"big": 123456789012345678901234567890, "real": 1.0e400, "text": "\u00e9\/ \ud83d\ude00", "deep": [{"x" :1 }]}'
+    assert odd in with_limit(QUERY, b'{"query": "SELECT 1", "queryParameters": ' + odd + b"}", 12)
