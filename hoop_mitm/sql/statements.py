@@ -85,7 +85,7 @@ def _add_other(found: Found, tree: "exp.Expr", kind: str, names: Names) -> None:
             found.does(kind, "write")
             _add_writes(found, tree.expressions, names)
         case exp.Export() if kind == "EXPORT_DATA":
-            _check_nodes(tree, _reading() | {exp.Export, *_options()})
+            _check_nodes(tree, _reading() | {exp.Export, exp.FileFormatProperty, *_options()})
             found.does(kind, "admin")
             found.features.add("export_data")
             _add_reads(found, tree, names, frozenset())
