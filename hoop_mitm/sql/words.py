@@ -10,7 +10,9 @@ from hoop_mitm.bigquery.tokens import Token, tokens
 from hoop_mitm.sql.opaque import Opaque
 
 _MARKS: Final = frozenset("()[],;.:+-*/%<>=!&|^~?@") | {"@@"}
-_NUMBER = re.compile(r"[0-9][0-9A-Za-z_]*(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?)?")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|0[xX][0-9a-fA-F]+")
+_MANTISSA = re.compile(r"[0-9]+[eE]")
+_PART_OF_NAME = re.compile(r"[0-9][0-9A-Za-z_]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What stands between two words. Some programs end a line where BigQuery does not, so such ends are not taken at all.
 _SPACE = re.compile(
@@ -55,10 +57,19 @@ def _check(word: Token, statement: str) -> None:
             raise Opaque(f"it has the character {text!r} outside of quotes.")
         case "word" if not text.isascii():
             raise Opaque(f"the name {text[:40]!r} has letters that must be quoted with backticks.")
-        case "number" if not _NUMBER.fullmatch(text):
+        case "number" if not _is_number(text, statement, word):
             raise Opaque(f"{text[:40]!r} is no number that BigQuery knows.")
         case "quoted" if len(text) < 3 or text[-1] != "`" or "\\" in text or "\n" in text or "\r" in text:  # noqa: PLR2004
             raise Opaque(f"the quoted name {text[:40]!r} is empty, does not end, or has escape sequences.")
+
+
+def _is_number(text: str, statement: str, word: Token) -> bool:
+    if _NUMBER.fullmatch(text):
+        return True
+    if _MANTISSA.fullmatch(text):
+        return statement[word.end : word.end + 1] in ("+", "-")
+    # shop.2026_orders, acme-1prod.shop.orders
+    return statement[word.start - 1 : word.start] in (".", "-") and _PART_OF_NAME.fullmatch(text) is not None
 
 
 def _check_space(statement: str, start: int, end: int) -> None:

@@ -214,7 +214,7 @@ ROOMS: Final[Mapping[str, list[Exhibit]]] = {
             f"CREATE TEMP FUNCTION f() AS (1); SELECT f(); {DROP}",
             f"CREATE TEMP FUNCTION f() RETURNS STRING LANGUAGE js AS ''' ; '''; {DROP}",
         ),
-        *_of("opaque", "", ";", " -- nothing", "SELECT 1 SELECT 2", "SELECT 1 DROP TABLE shop.orders", "SELECT 1; this is nothing"),
+        *_of("opaque", "", ";", " -- nothing", "SELECT 1 SELECT 2", "SELECT 1 DROP TABLE shop.orders", "SELECT 1DROP TABLE shop.orders", "SELECT 1; this is nothing"),
         *_of("read", "SELECT 1; SELECT 2", "SELECT ';'; SELECT ';'", "DECLARE x INT64 DEFAULT 1; SET x = x + 1; SELECT x"),
     ],
     "control flow": [

@@ -47,7 +47,7 @@ READS = [
     ("SELECT ';', \"; DROP TABLE shop.a\", '''\n;''', r'\\\\', rb\"x\", b'y', 'a' 'b' FROM shop.orders", "SELECT",
      "acme.shop.orders"),
     ("SELECT `delete`, `drop table x` FROM shop.`update`", "SELECT", "acme.shop.update"),
-    ("SELECT @p, ?, @@project_id, 0xFF, .5, 1.5e-3 FROM shop.orders", "SELECT", "acme.shop.orders"),
+    ("SELECT @p, ?, @@project_id, 0xFF, .5, 1., 1e3, 1e-3, 1.5e-3 FROM shop.orders", "SELECT", "acme.shop.orders"),
     ("SELECT CASE WHEN a THEN update ELSE delete END FROM shop.orders", "SELECT", "acme.shop.orders"),
     ("ASSERT (SELECT COUNT(*) FROM shop.orders) > CAST('1' AS INT64) AS 'no orders'", "ASSERT", "acme.shop.orders"),
     ("CREATE TEMP FUNCTION f(x INT64) AS ((SELECT max(id) + x FROM shop.a)); SELECT f(1) FROM shop.b",
