@@ -10,6 +10,7 @@ import msgspec
 from hoop_mitm.archive import bodies, resolutions, stored
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.resolutions import RESOLVED
+from hoop_mitm.bigquery import mcp
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.identity.principal import Principal
 
@@ -21,7 +22,8 @@ _JOBS = """
             arg_max(error, seq) AS error, arg_max(level, seq) AS level, arg_max(request_body, seq) AS request_body,
             arg_max(response_body, seq) AS response_body
         FROM flows
-        WHERE door IN ('jobs.insert', 'jobs.query', 'jobs.upload') AND decision = 'allow' AND {flows}
+        WHERE door IN ('jobs.insert', 'jobs.query', 'jobs.upload', 'mcp.execute_sql', 'mcp.execute_sql_readonly')
+            AND decision = 'allow' AND {flows}
         GROUP BY job_key
     )
     SELECT
@@ -204,7 +206,8 @@ class Ledger:
             replace(
                 job,
                 query_id=_query_id(read.get(wanted[job.key][1])) if job.key in wanted else None,
-                may_be_jobless=job.key in wanted and _may_be_jobless(read.get(wanted[job.key][0])),
+                may_be_jobless=(job.id is None and job.door in mcp.EXECUTES)
+                or (job.key in wanted and _may_be_jobless(read.get(wanted[job.key][0]))),
                 resolved=known.outcome if (known := resolved.get(job.flow_id or "")) else None,
             )
             for job in found

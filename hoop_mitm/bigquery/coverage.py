@@ -41,7 +41,7 @@ _READ: Final = {
     "jobs.insert": f"the job's kind and id, {_STATEMENT}",
     "jobs.query": _STATEMENT,
     "jobs.upload": "which upload it continues; what comes is written down as it passes",
-    "tabledata.insertAll": "the table; rows are not looked into",
+    "tabledata.insertAll": "that it names no other table; rows are not looked into",
     "discovery.getRest": "nothing: it is the description of the API",
     "batch": "each part as a request of its own; all are allowed, or none is sent. Only doors of kind `metadata` without a body, "
     "and not of jobs, are served in a batch",
@@ -57,6 +57,16 @@ several messages at once. A refusal is the failed result of the tool's call, whi
 take cannot be set: such a query carries no label of the session, and no limit of its bytes. A session of the server
 (`Mcp-Session-Id`) belongs to whoever it was given to.
 """
+_JSON: Final = """What a request says must have one meaning, or it is refused:
+
+- JSON is strict: UTF-8, no key twice, no other spelling of a key (`default_dataset`), and no key that the API's description of
+  revision {revision} does not know. `secureContext`, `templateSuffix` and other formats of rows than the usual are refused.
+- `X-HTTP-Method-Override` only as Google's own older library uses it, on POST.
+- A `fields` mask may not hide which job was started (`jobReference`) and what it cost (`totalBytesBilled`).
+- Every project that is named anywhere (path, `jobReference`, `x-goog-user-project`, a connection property, a table) must belong
+  to the one connection of the session.
+- Compressed bodies have an end: more than `gateway.max_request_body` bytes after unpacking are not unpacked.
+"""
 _STREAM: Final = "the table, and the stream and whose it is"
 
 type Row = tuple[str, Door | None, str]
@@ -68,6 +78,7 @@ def page() -> str:
         HEAD.format(revision=DISCOVERY.revision),
         f"## REST: BigQuery v2\n\nPaths begin with `{DISCOVERY.base}`. `{LEGACY_HOST}` answers the same.\n",
         *_table("method", _rest()),
+        _JSON.format(revision=DISCOVERY.revision),
         "## Uploads, batches, discovery\n",
         *_table("request", _others()),
         "Credentials within the parts of a batch are taken off, as those of any request are.\n",

@@ -20,6 +20,8 @@ class Discovery(msgspec.Struct, frozen=True):
         locations: where there is a regional endpoint.
         methods: verb and path (``projects/{project}/jobs/{job}``) of each method by its id (``jobs.get``).
         uploads: the paths under which a method also takes data.
+        keys: every key that the JSON of a request may have, wherever in it.
+        maps: those of them whose value has keys of the user's own.
     """
 
     revision: str
@@ -28,6 +30,8 @@ class Discovery(msgspec.Struct, frozen=True):
     locations: tuple[str, ...]
     methods: dict[str, tuple[str, str]]
     uploads: dict[str, tuple[str, ...]]
+    keys: frozenset[str]
+    maps: frozenset[str]
 
 
 class _Lists(msgspec.Struct, frozen=True):

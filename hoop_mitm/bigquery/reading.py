@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 from urllib.parse import parse_qsl, unquote
 
+import msgspec
+
 from hoop_mitm.bigquery import batch, framing, hidden, masks, mcp
 from hoop_mitm.bigquery.content import (
     LIMIT,
@@ -23,6 +25,7 @@ from hoop_mitm.bigquery.content import (
 )
 from hoop_mitm.bigquery.doors import BATCH_DOOR, MCP_DOOR, check_target, is_name, names_in
 from hoop_mitm.bigquery.labels import check_query_label
+from hoop_mitm.bigquery.methods import DISCOVERY
 from hoop_mitm.bigquery.operation import Dataset, Door, JobType, Operation, Resource, TableRef
 from hoop_mitm.bigquery.ownership import job_resource
 from hoop_mitm.bigquery.unreadable import Unreadable
@@ -269,9 +272,25 @@ def _metadata(door: Door, words: Mapping[str, str], request: _Request) -> dict[s
     if kind not in ("application/json", ""):
         raise Unreadable(f"its content-type is {kind[:60]!r} where BigQuery expects JSON.")
     if door.name == "tabledata.insertAll":
-        # Rows only: everything that is decided about it stands in the path.
+        # Rows need not be read: what is decided about them stands in the path, and around them.
+        _rows_alone(body)
         return {}
     return json_object(body)
+
+
+_around_rows: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_AROUND_ROWS: Final = frozenset({"ignoreUnknownValues", "kind", "rows", "skipInvalidRows", "traceId"})
+
+
+def _rows_alone(body: bytes) -> None:
+    try:
+        around = _around_rows.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unreadable("its body is not a JSON object.") from error
+    if "templateSuffix" in around:
+        raise Unreadable("its templateSuffix makes another table than the one that its path names.")
+    if unknown := sorted(around.keys() - _AROUND_ROWS):
+        raise Unreadable(f"the JSON key {unknown[0][:60]!r} does not belong around rows.")
 
 
 def _no_other_upload_protocol(request: _Request) -> None:
@@ -350,6 +369,10 @@ def _query_job(facts: _Facts, job: Json, body: Json) -> None:
         facts.dry_run = _boolean(job, "dryRun")
         facts.labels = _labels(job)
         facts.job_type = "query"
+        if _string(job, "queryResultsFormat") not in _RESULTS:
+            raise Unreadable(
+                "it asks for rows in a format that hoop-mitm does not read yet. Leave queryResultsFormat away."
+            )
     facts.statement = statement
     # Absent, a project's own default decides, which we do not know.
     facts.legacy_sql = _boolean(job, "useLegacySql") if job.get("useLegacySql") is not None else None
@@ -367,6 +390,9 @@ def _query_job(facts: _Facts, job: Json, body: Json) -> None:
         parameters=_texts(job.get("queryParameters")),
     ):
         facts.use(resource)
+
+
+_RESULTS: Final = (None, "QUERY_RESULTS_FORMAT_UNSPECIFIED", "STRUCT_ENCODING")
 
 
 def _texts(value: object) -> list[str]:
@@ -414,13 +440,12 @@ def _labels(owner: Json) -> dict[str, str]:
 
 
 _SQL_KEYS: Final = frozenset({"query", "definitionBody", "filterPredicate"})
-# Below these, keys are names that the user chose.
-_USER_KEYS: Final = frozenset({
-    "labels", "tableDefinitions", "resourceTags", "parameters", "properties", "values", "types", "structValues",
-    "userDefinedContext",
-})  # fmt: skip
-# What BigQuery itself writes with an underscore, and clients send back.
-_UNDERSCORED: Final = frozenset({"user_email", "principal_subject", "reservation_id"})
+# Settings of client libraries themselves, which some of them send along. BigQuery does not read them.
+_CLIENTS_OWN: Final = frozenset({"autoPaginate", "parseJSON", "skipParsing", "wrapIntegers"})
+_REFUSED_KEYS: Final = {
+    # What SECURE_CONTEXT() gives, by which views and row policies may tell people apart.
+    "secureContext": "it sets a secure context, which would be anybody's word for who asks.",
+}
 _IN_PROJECT = re.compile(r"(?:^|/)projects/([^/]+)/")
 _SHORT_NAME = re.compile(r"[.;]")
 
@@ -431,7 +456,8 @@ def _walk(facts: _Facts, body: Json, *, sql: bool) -> None:
     while todo:
         key, value = todo.pop()
         if isinstance(value, dict):
-            if key not in _USER_KEYS:
+            # Below a map, keys are names that the user chose.
+            if key not in DISCOVERY.maps:
                 _plain_keys(value)
                 _named(facts, value)
             # The keys of a table definition are BigQuery's again, whatever name the user gave to the table.
@@ -458,9 +484,17 @@ def _project_of(resource: str) -> str | None:
 
 def _plain_keys(value: Json) -> None:
     for key in value:
-        if "_" in key and key not in _UNDERSCORED:
+        if key in _REFUSED_KEYS:
+            raise Unreadable(_REFUSED_KEYS[key])
+        if key in DISCOVERY.keys or key in _CLIENTS_OWN:
+            continue
+        if "_" in key:
             # Protobuf's JSON takes table_id for tableId: a second spelling of the same fact.
             raise Unreadable(f"the JSON key {key[:60]!r} must be spelled in camelCase.")
+        raise Unreadable(
+            f"the JSON key {key[:60]!r} is none that BigQuery's API describes (revision {DISCOVERY.revision}), so nobody can "
+            "tell what it does."
+        )
 
 
 def _named(facts: _Facts, value: Json) -> None:

@@ -8,7 +8,7 @@ no row in ``doors`` yet, and ``python -m hoop_mitm.bigquery.coverage > docs/door
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -47,7 +47,8 @@ _LOCATION = re.compile(r"https://bigquery\.([a-z0-9-]+)\.rep\.googleapis\.com/")
 
 
 def methods(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a discovery document: its revision, locations, and the verb and path of each method by its id."""
+    """What is kept of a discovery document: its revision and locations, the verb and path of each method by its id, and the
+    keys that requests may have."""
     found = sorted(_methods(document), key=lambda method: str(method["id"]))
     endpoints = (_LOCATION.fullmatch(endpoint["endpointUrl"]) for endpoint in document.get("endpoints", ()))
     return {
@@ -61,7 +62,28 @@ def methods(document: Mapping[str, Any]) -> dict[str, Any]:
             for method in found
             if "mediaUpload" in method
         },
+        **_vocabulary(document, found),
     }
+
+
+def _vocabulary(document: Mapping[str, Any], found: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Every key that the JSON of a request may have, and those of them whose value has keys of the user's own."""
+    keys: set[str] = set()
+    maps: set[str] = set()
+    seen: set[str] = set()
+    todo = [{"$ref": method["request"]["$ref"]} for method in found if "request" in method]
+    while todo:
+        schema = todo.pop()
+        if (name := schema.get("$ref")) and name not in seen:
+            seen.add(name)
+            todo.append(document["schemas"][name])
+        for key, value in schema.get("properties", {}).items():
+            keys.add(key)
+            if "additionalProperties" in value or value.get("type") == "any":
+                maps.add(key)
+            todo.append(value)
+        todo += [schema[inner] for inner in ("items", "additionalProperties") if inner in schema]
+    return {"keys": sorted(keys), "maps": sorted(maps)}
 
 
 def _methods(owner: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

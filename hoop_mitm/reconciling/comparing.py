@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from hoop_mitm.archive import Recorded
+from hoop_mitm.bigquery import mcp
 from hoop_mitm.reconciling import jobs_view, texts
 from hoop_mitm.reconciling.ran import Ran
 from hoop_mitm.reconciling.report import Counts, Finding, Kind
@@ -235,7 +236,8 @@ def _hold_together(job: Ran, record: Recorded, result: Compared) -> None:
         result.counts.texts_not_compared += job.kind == "QUERY"
     elif not texts.same(record.statement, job.statement):
         result.doubtful.append((job, record))
-    if job.session != record.session_id:
+    # Google's MCP server takes no labels.
+    if job.session != record.session_id and not (record.door in mcp.EXECUTES and job.session is None):
         result.findings.append(_other_session(job, record))
     both_done = job.state == record.state == "DONE"
     if both_done and None not in (job.bytes_billed, record.bytes_billed) and job.bytes_billed != record.bytes_billed:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hoop_mitm.archive import Archive, Lost, Recorded, open_archive
+from hoop_mitm.bigquery import mcp
 from hoop_mitm.config import Config, Connection
 from hoop_mitm.errors import AskingError, HoopError
 from hoop_mitm.reconciling import intents, jobs_view, texts
@@ -29,7 +30,7 @@ _PAUSE: Final = 0.5
 _MOST_LOOKED_UP: Final = 1_000
 """Jobs that are asked for one by one, for each connection."""
 
-_STARTS: Final = frozenset({"jobs.insert", "jobs.query", "jobs.upload"})
+_STARTS: Final = frozenset({"jobs.insert", "jobs.query", "jobs.upload", *mcp.EXECUTES})
 
 type Say = Callable[[str], None]
 

@@ -6,6 +6,17 @@ from hoop_mitm.bigquery.methods import DISCOVERY, STORAGE
 from hoop_mitm.bigquery.refresh import FILE, methods, storage
 
 DOCUMENT = {
+    "schemas": {
+        "Job": {
+            "properties": {
+                "labels": {"additionalProperties": {"type": "string"}},
+                "kinds": {"type": "array", "items": {"$ref": "Kind"}},
+                "parent": {"$ref": "Job"},
+            }
+        },
+        "Kind": {"properties": {"inner": {"properties": {"user_email": {"type": "string"}}}, "free": {"type": "any"}}},
+        "Answer": {"properties": {"rows": {"type": "string"}}},
+    },
     "revision": "20300101",
     "basePath": "/bigquery/v2/",
     "batchPath": "batch/bigquery/v2",
@@ -21,6 +32,7 @@ DOCUMENT = {
                     "httpMethod": "POST",
                     "path": "projects/{+projectId}/jobs",
                     "flatPath": "projects/{projectsId}/jobs",
+                    "request": {"$ref": "Job"},
                     "mediaUpload": {
                         "protocols": {"simple": {"path": "/upload/bigquery/v2/projects/{+projectId}/jobs"}}
                     },
@@ -54,6 +66,8 @@ def test_what_is_kept_of_a_discovery_document():
             "jobs.insert": ["POST", "projects/{project}/jobs"],
         },
         "uploads": {"jobs.insert": ["/upload/bigquery/v2/projects/{project}/jobs"]},
+        "keys": ["free", "inner", "kinds", "labels", "parent", "user_email"],
+        "maps": ["free", "labels"],
     }
 
 

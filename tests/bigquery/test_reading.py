@@ -135,9 +135,64 @@ def test_a_long_get_that_came_as_post_is_read_from_its_form():
     assert operation.uses == (Resource("job", "acme:j"),)
 
 
-def test_rows_of_streaming_inserts_are_not_parsed():
-    operation = ask("POST", f"{V2}/datasets/shop/tables/orders/insertAll", b'{"rows": [' + b"1" * 9999, headers=JSON)
+INSERT_ALL = f"{V2}/datasets/shop/tables/orders/insertAll"
+
+
+def test_rows_of_streaming_inserts_are_nobodys_business():
+    body = b'{"skipInvalidRows": true, "rows": [{"json": {"templateSuffix": 1, "secureContext": 2, "any_key": 3}}]}'
+    operation = ask("POST", INSERT_ALL, body, headers=JSON)
     assert operation.tables == (TableRef("acme", "shop", "orders"),)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"rows": [], "templateSuffix": "_secret"}',
+        b'{"rows": [], "template\\u0053uffix": "_secret"}',
+        b'{"templateSuffix": "", "rows": []}',
+        b'{"rows": [], "template_suffix": "_secret"}',
+        b'{"rows": [], "TemplateSuffix": "_secret"}',
+        b'{"rows": [1',
+        b"[]",
+        b"",
+    ],
+)
+def test_what_stands_around_rows_makes_no_other_table_of_it(body):
+    with pytest.raises(Denied):
+        ask("POST", INSERT_ALL, body, headers=JSON)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"query": "SELECT 1", "secureContext": {"secureParameterEntries": {"user": "bob"}}}, "secure context"),
+        ({"query": "SELECT 1", "queryResultsFormat": "ARROW"}, "queryResultsFormat"),
+        ({"query": "SELECT 1", "runAs": "bob"}, "none that BigQuery's API describes"),
+        ({"query": "SELECT 1", "Query": "DROP TABLE shop.orders"}, "none that BigQuery's API describes"),
+        ({"query": "SELECT 1", "default_dataset": {}}, "camelCase"),
+        ({"query": "SELECT 1", "formatOptions": {"new": True}}, "none that BigQuery's API describes"),
+    ],
+)
+def test_what_a_query_may_not_set(body, words):
+    with pytest.raises(Denied, match=words):
+        jobs_query(**body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": "SELECT 1", "queryResultsFormat": "STRUCT_ENCODING"},
+        {"query": "SELECT 1", "labels": {"any_key": "x"}},
+        {
+            "query": "SELECT 1",
+            "queryParameters": [{"name": "a", "parameterValue": {"structValues": {"a_b": {"value": "1"}}}}],
+        },
+        # Node's library sends its own settings along.
+        {"query": "SELECT 1", "wrapIntegers": True},
+    ],
+)
+def test_what_a_query_may_set(body):
+    assert jobs_query(**body).statement == "SELECT 1"
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" null "])
@@ -188,7 +243,7 @@ def test_what_a_path_names_must_be_the_principals_own(method, path, query, expec
             ],
         ),
         lambda: query_job(destinationTable=BOBS_REF),
-        lambda: query_job(tableDefinitions={"x": {"deep": [BOBS_REF]}}),
+        lambda: query_job(tableDefinitions={"x": {"fields": [BOBS_REF]}}),
         lambda: jobs_query(query=f"SELECT * FROM acme.{DS}.anonb0b"),
         lambda: ask("POST", f"{V2}/jobs", {"configuration": {"copy": {"sourceTable": BOBS_REF}}}),
         lambda: ask("POST", f"{V2}/jobs", {"configuration": {"copy": {"sourceTables": [ORDERS, BOBS_REF]}}}),
