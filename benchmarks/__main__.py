@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import diffing, gateway, reading, recording
+from benchmarks import diffing, gateway, policy, reading, recording
 
 BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "diffing": diffing.main,
     "gateway": gateway.main,
+    "policy": policy.main,
     "reading": reading.main,
     "recording": recording.main,
 }
