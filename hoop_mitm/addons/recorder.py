@@ -122,7 +122,7 @@ class Recorder(Stage):
         if ticket is None or ticket.answered or ticket.recorded:
             return
         self._close_spools(ticket)
-        state: FlowState = "complete" if ticket.forwarded else "refused"
+        state: FlowState = "complete" if ticket.forwarded else _unsent(ticket)
         if state == "refused" and ticket.verdict is None:
             ticket.verdict = HELD_BACK
         if self.services.config.recording.ack == "async":
@@ -144,7 +144,7 @@ class Recorder(Stage):
             return
         self._close_spools(ticket)
         ticket.error = ticket.error or (flow.error.msg if flow.error else None)
-        state: FlowState = "truncated" if ticket.response_spool else "refused" if ticket.refused else "failed"
+        state: FlowState = "truncated" if ticket.response_spool else _unsent(ticket) if ticket.refused else "failed"
         await self._write(flow, ticket, state)
         ticket.recorded = True
 
@@ -192,6 +192,10 @@ class Recorder(Stage):
         for spool in (ticket.request_spool, ticket.response_spool):
             if spool:
                 spool.close()
+
+
+def _unsent(ticket: Ticket) -> FlowState:
+    return "held" if ticket.verdict and ticket.verdict.decision == "review" else "refused"
 
 
 def tap(

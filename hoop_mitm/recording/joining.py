@@ -234,7 +234,7 @@ def _first_row(key: str, seen: _Seen) -> _JobRow:
 def _state(seen: _Seen, facts: JobFacts, old: _JobRow | None) -> str:
     if seen.is_denied:
         return "DENIED"
-    answered = seen.note["state"] in {"complete", "truncated"}
+    answered = seen.note["state"] in {"complete", "truncated", "held"}
     if not answered and (old is None or old["state"] == "UNKNOWN"):
         return "FAILED" if seen.note["state"] == "refused" else "UNKNOWN"
     return facts.state

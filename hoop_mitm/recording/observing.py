@@ -51,8 +51,8 @@ def from_plain(plain: Mapping[str, Any]) -> Observation:
 def observe(
     door: str, state: str, url: str, status: int | None, *, request: bytes | None, response: bytes | None
 ) -> Observation:
-    """What an exchange tells. ``state`` is the flow's: what the gateway answered itself says nothing about BigQuery."""
-    answered = state in {"complete", "truncated"}
+    """What an exchange tells. ``state`` is the flow's: what the gateway refused says nothing about a job of BigQuery's."""
+    answered = state in {"complete", "truncated", "held"}
     try:
         if door == CREATE_READ_SESSION:
             return Observation(read_session=_read_session(response) if answered and response else None)

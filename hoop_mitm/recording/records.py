@@ -13,7 +13,7 @@ from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.session import Session
 from hoop_mitm.policy.verdict import Verdict
 
-type FlowState = Literal["open", "complete", "refused", "truncated", "failed"]
+type FlowState = Literal["open", "complete", "refused", "held", "truncated", "failed"]
 type Level = Literal["full", "statements", "metadata", "off"]
 
 
@@ -45,6 +45,7 @@ class FlowRecord:
     Attributes:
         id: UUIDv7 in text.
         state: ``open``; ``complete`` (answered by BigQuery); ``refused`` (answered by us);
+            ``held`` (answered by us for a job that waits for a review, or that a review has ended);
             ``truncated`` (a stream that broke); ``failed`` (no answer from BigQuery).
         session: the session, or ``None`` when nobody was identified.
         operation: ``None`` when the request was refused before it was understood.

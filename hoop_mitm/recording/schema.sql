@@ -160,7 +160,7 @@ COMMENT ON COLUMN flows.chain IS 'With seq, the record that the row comes from (
 COMMENT ON COLUMN flows.seq IS 'Order in which the journal took the records, whatever the clock did.';
 COMMENT ON COLUMN flows.session_id IS 'The session (sessions.id); NULL when nobody was identified.';
 COMMENT ON COLUMN flows.job_key IS 'The job that it is about (jobs.key); for a Storage read, the job whose result it reads.';
-COMMENT ON COLUMN flows.state IS 'open (no outcome yet), complete (BigQuery answered), refused (the gateway answered), truncated (a stream that broke), failed (no answer from BigQuery).';
+COMMENT ON COLUMN flows.state IS 'open (no outcome yet), complete (BigQuery answered), refused (the gateway answered), held (the gateway answered for a job that waits for a review, or that a review ended), truncated (a stream that broke), failed (no answer from BigQuery).';
 COMMENT ON COLUMN flows.door IS 'Google''s name of the method: jobs.query, tabledata.list, storage.ReadRows …; NULL when it was refused before it was understood.';
 COMMENT ON COLUMN flows.kind IS 'The most that the door can do: read, write, admin or metadata.';
 COMMENT ON COLUMN flows.protocol IS 'rest or grpc.';
