@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine, page
 from benchmarks.report import table
-from hoop_mitm.bigquery import doors
+from hoop_mitm.bigquery import doors, hosts
 from hoop_mitm.bigquery.operation import Operation, Resource, TableRef
 from hoop_mitm.config.model import Recording
 from hoop_mitm.identity.principal import Principal
@@ -290,7 +290,7 @@ def _query(session: Session, job: str, destination: TableRef | None = None) -> F
 
 
 def _flow(session: Session, place: int, method: str, path: str, answer: bytes, **facts: Any) -> FlowRecord:
-    door = doors.find(doors.REST_HOST, method, f"/bigquery/v2/projects/acme/{path}")
+    door = doors.find(hosts.REST_HOST, method, f"/bigquery/v2/projects/acme/{path}")
     assert door is not None
     operation = Operation(door, "acme", projects=("acme",), **facts)
     request = b"{}" if method == "POST" else None
@@ -298,7 +298,7 @@ def _flow(session: Session, place: int, method: str, path: str, answer: bytes, *
         session,
         place,
         operation,
-        f"https://{doors.REST_HOST}/bigquery/v2/projects/acme/{path}",
+        f"https://{hosts.REST_HOST}/bigquery/v2/projects/acme/{path}",
         method,
         request,
         answer,
@@ -309,12 +309,12 @@ def _storage(  # noqa: PLR0917 - an exchange has this many sides
     session: Session, place: int, name: str, request: Any, answer: bytes, source: TableRef
 ) -> FlowRecord:
     path = f"/google.cloud.bigquery.storage.v1.BigQueryRead/{name}"
-    door = doors.find(doors.STORAGE_HOST, "POST", path)
+    door = doors.find(hosts.STORAGE_HOST, "POST", path)
     assert door is not None
     opens = name == "CreateReadSession"
     streams = () if opens else (Resource("read_stream", request.read_stream),)
     operation = Operation(door, "acme", projects=("acme",), tables=(source,) if opens else (), uses=streams)
-    return _record_of(session, place, operation, f"https://{doors.STORAGE_HOST}{path}", "POST", _frame(request), answer)
+    return _record_of(session, place, operation, f"https://{hosts.STORAGE_HOST}{path}", "POST", _frame(request), answer)
 
 
 def _record_of(  # noqa: PLR0917 - an exchange has this many sides

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from hoop_mitm.bigquery import doors, refusals
+from hoop_mitm.bigquery import doors, hosts, refusals
 from hoop_mitm.bigquery.operation import Operation, TableRef
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.program import Process, Program
@@ -30,7 +30,7 @@ RARE_VALUE = "oliphaunt@acme.example"
 
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _EVERY = timedelta(minutes=3)
-_HOST = doors.REST_HOST
+_HOST = hosts.REST_HOST
 _ALLOW = Verdict("allow", "default")
 _READ_ONLY = Verdict("deny", "statement.read_only", "Analysts read here: ask the platform team to change a table.")
 _NOT_YOURS = Verdict("deny", "ownership.job", "This job is not yours.")

@@ -1,6 +1,7 @@
 """The certificate authority, kept good for as long as the gateway runs."""
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from mitmproxy.certs import CertStore
 
 from hoop_mitm.addons.failsafe import Addon
 from hoop_mitm.addons.services import Services
-from hoop_mitm.certs import AUTHORITIES, CA, ensure_ca, vouched_for
+from hoop_mitm.certs import AUTHORITIES, CA, ensure_ca, read_ca, vouched_for
 from hoop_mitm.errors import HoopError
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,9 @@ class Certificates(Addon):
         known: CA | None = None
         stamp: tuple[int, ...] = ()
         waited = renewal
+        with contextlib.suppress(HoopError, OSError, ValueError):
+            # What changes from now on is told.
+            known = await asyncio.to_thread(read_ca, self._gateway.certs)
         while True:
             await asyncio.sleep(pause)
             waited += pause
@@ -51,8 +55,7 @@ class Certificates(Addon):
             waited = 0.0
             try:
                 current = await asyncio.to_thread(self._ensure)
-                if known and current != known:
-                    await self._tell(known, current)
+                await self._take_up(known, current)
             except (HoopError, OSError, ValueError) as error:
                 logger.warning("The certificate authority could not be renewed; it is tried again. %s", error)
                 continue
@@ -61,14 +64,16 @@ class Certificates(Addon):
     def _ensure(self) -> CA:
         return ensure_ca(self._gateway.certs, vouched_for(self._gateway), self._gateway.ca_lifetime)
 
-    async def _tell(self, known: CA, current: CA) -> None:
-        if current.fingerprint != known.fingerprint:
+    async def _take_up(self, known: CA | None, current: CA) -> None:
+        tls = ctx.master.addons.get("tlsconfig")
+        if current.fingerprint != tls.certstore.default_ca.fingerprint().hex():
             # Not by mitmproxy's own way: where there is no file, it makes an authority that may sign for any site.
-            store = CertStore.from_files(current.key, current.directory / "mitmproxy-dhparam.pem")
-            ctx.master.addons.get("tlsconfig").certstore = store
+            tls.certstore = CertStore.from_files(current.key, current.directory / "mitmproxy-dhparam.pem")
             kind, said = "ca.renewed", "A new certificate authority has taken over."
-        else:
+        elif known and current.next_fingerprint not in (None, known.next_fingerprint):
             kind, said = "ca.published", "The next certificate authority is published to clients."
+        else:
+            return
         logger.info("%s", said)
         await self._services.event(
             kind,

@@ -110,7 +110,10 @@ def _operation(heard: Heard) -> Operation | None:
         return bigquery.read(
             door,
             path=path,
-            query=parse_qsl(query, keep_blank_values=True),
+            # The gateway takes credentials off before it reads; here they are still on.
+            query=[
+                pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0].lower() not in SECRET_PARAMETERS
+            ],
             headers=headers,
             body=None if door.streams_request else heard.request_body or b"",
         )

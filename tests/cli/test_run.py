@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -50,9 +51,9 @@ def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
 
 def recorded(laptop: Laptop, done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     """The session that the last line of a run names."""
-    match = re.search(r"hoop-mitm show (\S+) --db (\S+)", done.stderr)
+    match = re.search(r"hoop-mitm (show .+)", done.stderr)
     assert match, done.stderr
-    shown = laptop.hoop("show", match[1], "--db", match[2], "--json")
+    shown = laptop.hoop(*shlex.split(match[1]), "--json")
     assert shown.returncode == 0, shown.stderr
     return json.loads(shown.stdout)
 

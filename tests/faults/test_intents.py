@@ -1,5 +1,6 @@
 """What a killed gateway left open, its successor finds out: a statement that ran is known to have run."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,14 +48,20 @@ def ran(world: World, statement: str) -> Callable[[], bool]:
     )
 
 
-def resolved(gateway: RunningGateway) -> tuple[SessionDetail, list[dict[str, Any]]]:
-    """The only session, and what the events say that tell of resolved intents."""
+def resolved(gateway: RunningGateway) -> tuple[SessionDetail, dict[str, Any]]:
+    """The only session, and what the one event says that tells of a resolved intent, once it is there."""
+
+    def told() -> list[dict[str, Any]]:
+        rows = gateway.ask("SELECT flow_id, details FROM events WHERE type = 'intent.resolved'")
+        return [{"flow": flow_id, **json.loads(details)} for flow_id, details in rows]
+
+    until(lambda: bool(told()))
     with gateway.folded() as archive:
         (session,) = archive.sessions()
         detail = archive.show(session)
-    return detail, [
-        {"flow": event.flow_id, **event.details} for event in detail.events if event.type == "intent.resolved"
-    ]
+    [outcome] = told()
+    assert outcome["flow"] in {event.flow_id for event in detail.events if event.type == "intent.resolved"}
+    return detail, outcome
 
 
 def test_dml_whose_answer_was_lost_is_known_to_have_run(mortal: RunningGateway, world: World) -> None:
@@ -72,8 +79,7 @@ def test_dml_whose_answer_was_lost_is_known_to_have_run(mortal: RunningGateway, 
         ask_and_kill(mortal, world, QUERIES, {"query": dml, "useLegacySql": False}, ran(world, dml))
 
     with mortal:
-        until(lambda: bool(resolved(mortal)[1]))
-        detail, [outcome] = resolved(mortal)
+        detail, outcome = resolved(mortal)
 
     (flow,) = [flow for flow in detail.flows if flow.state == "open"]
     assert outcome["flow"] == flow.id
@@ -96,8 +102,7 @@ def test_a_job_that_failed_unseen_is_known_to_have_failed(mortal: RunningGateway
         ask_and_kill(mortal, world, JOBS, body, ran(world, statement))
 
     with mortal:
-        until(lambda: bool(resolved(mortal)[1]))
-        _, [outcome] = resolved(mortal)
+        _, outcome = resolved(mortal)
 
     assert (outcome["outcome"], outcome["job"]) == ("failed", "failed-unseen")
     assert "no_such_column" in outcome["error"]
@@ -121,8 +126,7 @@ def test_what_begins_after_the_restart_is_waited_for(mortal: RunningGateway, wor
         asked = len(world.bigquery.requests())
         until(lambda: len(world.bigquery.requests()) > asked)
         world.bigquery.hold(0)
-        until(lambda: bool(resolved(mortal)[1]))
-        _, [outcome] = resolved(mortal)
+        _, outcome = resolved(mortal)
 
     assert outcome["outcome"] == "ran"
 
@@ -133,7 +137,7 @@ def test_what_is_resolved_is_not_asked_about_again(mortal: RunningGateway, world
         world.bigquery.hold(60, answered=True)
         ask_and_kill(mortal, world, QUERIES, {"query": statement, "useLegacySql": False}, ran(world, statement))
     with mortal:
-        until(lambda: bool(resolved(mortal)[1]))
+        resolved(mortal)
     [(started,)] = mortal.ask("SELECT max_by(id, seq) FROM events WHERE type = 'gateway.started'")
 
     assert left_open(mortal.recordings, started, ["acme"], wait=10) == []

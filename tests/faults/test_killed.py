@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,9 @@ JOBS = "/bigquery/v2/projects/acme/jobs"
 
 
 @pytest.fixture
-def mortal(world: World, tmp_path: Path) -> RunningGateway:
-    return RunningGateway(world, tmp_path)
+def mortal(world: World, tmp_path: Path) -> Iterator[RunningGateway]:
+    yield RunningGateway(world, tmp_path)
+    world.bigquery.hold(0)
 
 
 def client(gateway: RunningGateway) -> Raw:
