@@ -3,15 +3,13 @@
 Knows nothing of the rest of hoop-mitm; everything else takes its settings from here as frozen models.
 """
 
+from hoop_mitm.config.cost import Budget, Ceiling, Cost
 from hoop_mitm.config.loader import load, load_rules, rules_of
 from hoop_mitm.config.model import (
     ApplicationDefault,
-    Budget,
-    Ceiling,
     Claims,
     Config,
     Connection,
-    Cost,
     CredentialConfig,
     Federation,
     Gateway,

@@ -14,14 +14,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from hoop_mitm.config import schema
+from hoop_mitm.config.cost import Budget, Ceiling, Cost
 from hoop_mitm.config.model import (
     ApplicationDefault,
-    Budget,
-    Ceiling,
     Claims,
     CommandSink,
     Connection,
-    Cost,
     Federation,
     FileSink,
     Gateway,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from hoop_mitm.config.model import Budget, Limit
+from hoop_mitm.config.cost import Budget, Limit
 from hoop_mitm.policy.cost import windows
 from hoop_mitm.policy.cost.charge import Charge
 from hoop_mitm.policy.cost.payer import Payer

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from hoop_mitm.config.model import Cost, zone_of
+from hoop_mitm.config.cost import Cost, zone_of
 from hoop_mitm.errors import Denied, RecordingError
 from hoop_mitm.policy.cost.budgets import BudgetLeft, Budgets, Clock, height, now
 from hoop_mitm.policy.cost.charge import Charge

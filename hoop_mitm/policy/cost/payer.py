@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hoop_mitm.config.model import Limit
+from hoop_mitm.config.cost import Limit
 from hoop_mitm.identity.principal import Principal
 
 

@@ -1,0 +1,322 @@
+"""What statements may cost, through a real gateway: what leaves it, what is refused, what is counted."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uuid_utils import uuid7
+
+from hoop_mitm.devkit.visitors import SeenRequest
+from hoop_mitm.devkit.world import World
+from tests.attacks.raw import Got, bigquery
+from tests.attacks.tokens import STS, post
+from tests.clients.clients import Python
+from tests.gateways import RunningGateway
+from tests.laptops import Laptop
+
+MIB = 2**20
+QUERIES = "/bigquery/v2/projects/acme/queries"
+JOBS = "/bigquery/v2/projects/acme/jobs"
+
+CHEAP = "SELECT COUNT(id) AS n FROM shop.orders"
+"""Billed 10 MiB, the least that BigQuery bills for a table."""
+
+DEAR = "SELECT COUNT(*) AS n FROM shop.orders AS o JOIN shop.customers AS c ON o.customer_id = c.id"
+"""Billed 20 MiB: two tables."""
+
+COST = {
+    "ceilings": [{"name": "small", "principals": ["alice@acme.example"], "bytes": "15MiB"}],
+    "budgets": [
+        {"name": "daily", "principals": ["bob@acme.example"], "per": "principal", "every": "day", "bytes": "65MiB"}
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A ceiling for alice, a budget for bob, nothing for ci."""
+    with RunningGateway(world, tmp_path_factory.mktemp("limited"), cost=COST) as running:
+        yield running
+
+
+def ask(gateway: RunningGateway, user: str, sql: str, **more: Any) -> Got:
+    body = {"query": sql, "useLegacySql": False, **more}
+    return send(gateway, user, QUERIES, body)
+
+
+def insert(gateway: RunningGateway, user: str, sql: str, *, job_id: str | None = None, **query: Any) -> Got:
+    configuration: dict[str, Any] = {"query": {"query": sql, "useLegacySql": False, **query}}
+    reference = {"projectId": "acme", "jobId": job_id or f"job_{uuid7()}"}
+    return send(gateway, user, JOBS, {"jobReference": reference, "configuration": configuration})
+
+
+def send(gateway: RunningGateway, user: str, target: str, body: dict[str, Any]) -> Got:
+    with bigquery(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as raw:
+        return raw.request("POST", target, token=gateway.world.issuer.token(user), body=body)
+
+
+class Front:
+    """What has reached BigQuery since."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._since = len(world.bigquery.requests())
+
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(each.body) for each in self.posts()]
+
+    def posts(self) -> list[SeenRequest]:
+        return [r for r in self._world.bigquery.requests()[self._since :] if r.method == "POST"]
+
+    def tried(self) -> list[dict[str, Any]]:
+        return [body for body in self.bodies() if body.get("configuration", {}).get("dryRun")]
+
+    def ran(self) -> list[dict[str, Any]]:
+        return [body for body in self.bodies() if not body.get("configuration", {}).get("dryRun")]
+
+
+@pytest.fixture
+def front(world: World) -> Front:
+    return Front(world)
+
+
+def budgets(gateway: RunningGateway, user: str) -> list[dict[str, Any]]:
+    said = json.loads(post(gateway, STS, "/v1/introspect", {"token": gateway.world.issuer.token(user)}).body)
+    found: list[dict[str, Any]] = said["budgets"]
+    return found
+
+
+def left(gateway: RunningGateway, user: str) -> tuple[int, int]:
+    """MiB that are left, and that are set aside."""
+    [budget] = budgets(gateway, user)
+    return budget["left_bytes"] // MIB, budget["reserved_bytes"] // MIB
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+# Ceilings
+
+
+@pytest.mark.parametrize("method", ["query", "query_and_wait"])
+def test_a_client_is_told_once_why_its_statement_does_not_run(
+    limited: RunningGateway, front: Front, method: str
+) -> None:
+    outcome = Python(method).query(limited.environment("alice"), DEAR)
+
+    for part in ("20.0 MiB (< $0.01)", "15.0 MiB", "ceiling small", "Nothing was read or changed", "partitioned by"):
+        assert part in outcome.complaint
+    # The second asks for the same, and the estimate is still good.
+    assert len(front.tried()) <= 1
+    assert front.ran() == []
+
+
+def test_a_statement_below_the_ceiling_runs_and_is_capped(limited: RunningGateway, front: Front) -> None:
+    outcome = Python("query_and_wait").query(limited.environment("alice"), CHEAP)
+
+    assert outcome.result[0]["n"] == "900"
+    assert [body["maximumBytesBilled"] for body in front.ran()] == [str(15 * MIB)]
+
+
+@pytest.mark.parametrize(("own", "sent"), [(str(12 * MIB), 12), (12 * MIB, 12), (str(99 * MIB), 15), ("0", 15)])
+@pytest.mark.parametrize("way", [ask, insert])
+def test_the_smaller_limit_is_sent(
+    limited: RunningGateway, front: Front, way: Callable[..., Got], own: object, sent: int
+) -> None:
+    got = way(limited, "alice", CHEAP, maximumBytesBilled=own)
+
+    assert got.status == 200, got.message
+    [body] = front.ran()
+    query = body["configuration"]["query"] if "configuration" in body else body
+    assert query["maximumBytesBilled"] == str(sent * MIB)
+    assert query["query"] == CHEAP
+
+
+def test_a_table_that_grows_after_the_estimate_is_not_read(limited: RunningGateway) -> None:
+    grow = "INSERT INTO shop.raced SELECT REPEAT('x', 16000000)"
+    assert ask(limited, "ci", "CREATE OR REPLACE TABLE shop.raced (x STRING)").status == 200
+    statement = "SELECT MAX(LENGTH(x)) AS n FROM shop.raced"
+    assert ask(limited, "alice", statement).status == 200
+
+    assert ask(limited, "ci", grow).status == 200
+    got = ask(limited, "alice", statement)
+
+    assert (got.status, "exceeded limit for bytes billed" in got.message) == (400, True)
+
+
+def test_whoever_has_no_limit_is_not_kept_waiting(limited: RunningGateway, front: Front) -> None:
+    assert ask(limited, "ci", DEAR).status == 200
+
+    assert front.tried() == []
+    assert "maximumBytesBilled" not in front.ran()[0]
+
+
+def test_a_dry_run_of_the_clients_own_is_free(limited: RunningGateway, front: Front) -> None:
+    assert ask(limited, "alice", DEAR, dryRun=True).status == 200
+
+    assert len(front.posts()) == 1
+
+
+@pytest.mark.parametrize("way", [ask, insert])
+def test_what_is_wrong_with_a_statement_bigquery_says_itself(
+    limited: RunningGateway, front: Front, way: Callable[..., Got]
+) -> None:
+    got = way(limited, "alice", "SELECT FROM WHERE")
+    direct = way(limited, "ci", "SELECT FROM WHERE")
+
+    assert got.status == 400
+    assert "hoop-mitm" not in got.message
+    assert len(front.ran()) == 1  # ci's
+    if way is ask:
+        assert json.loads(got.body)["error"]["errors"][0]["message"] == direct.message
+
+
+def test_without_an_estimate_nothing_is_sent(limited: RunningGateway, world: World, front: Front) -> None:
+    world.bigquery.fail_next(times=2)
+    got = ask(limited, "alice", "SELECT COUNT(id) AS without_an_estimate FROM shop.orders")
+
+    assert got.status == 403
+    assert "what it would cost" in got.message
+    assert "Try again in a moment" in got.message
+    assert front.ran() == []
+    assert ask(limited, "alice", "SELECT COUNT(id) AS without_an_estimate FROM shop.orders").status == 200
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DECLARE x INT64 DEFAULT 1; SELECT x",
+        f"SELECT 1; {CHEAP}",
+        f"EXECUTE IMMEDIATE '{CHEAP}'",
+    ],
+)
+def test_of_a_script_nobody_can_tell_what_it_costs(limited: RunningGateway, front: Front, script: str) -> None:
+    got = ask(limited, "alice", script)
+
+    assert got.status == 403
+    assert "one by one" in got.message
+    assert front.ran() == []
+
+
+def test_googles_mcp_server_takes_no_limit_so_it_gets_no_statement(limited: RunningGateway, front: Front) -> None:
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "execute_sql", "arguments": {"projectId": "acme", "query": CHEAP}},
+    }
+
+    got = send(limited, "alice", "/mcp", call)
+
+    assert b"no way to tell BigQuery" in got.body
+    assert front.ran() == []
+
+
+def test_an_auditor_sees_what_was_estimated(limited: RunningGateway) -> None:
+    session = str(uuid7())
+    Python("query_and_wait").query(limited.environment("alice", session=session), CHEAP)
+    Python("query_and_wait").query(limited.environment("alice", session=session), DEAR)
+
+    detail = limited.recorded(session)
+
+    told = [event for event in detail.events if event.type == "cost.estimated"]
+    assert [event.details["billed_bytes"] for event in told] == [10 * MIB, 20 * MIB]
+    assert told[0].details["referenced_tables"] == ["acme.shop.orders"]
+    assert told[0].details["maximum_bytes_billed"] == 15 * MIB
+    assert "maximum_bytes_billed" not in told[1].details
+    refused = next(event for event in detail.events if event.type == "request.refused")
+    assert refused.details["rule"] == "ceiling.small"
+    assert refused.flow_id == told[1].flow_id
+
+
+# Budgets
+
+
+def test_statements_at_once_cannot_spend_more_than_there_is(limited: RunningGateway, world: World) -> None:
+    got: list[Got] = []
+    world.bigquery.hold(0.3)
+    try:
+        threads = [threading.Thread(target=lambda: got.append(ask(limited, "bob", CHEAP))) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        world.bigquery.hold(0)
+
+    billed = sum(int(json.loads(each.body)["totalBytesBilled"]) for each in got if each.status == 200)
+    assert 0 < billed <= 65 * MIB
+    refused = [each for each in got if each.status != 200]
+    assert refused
+    assert {each.status for each in refused} == {403}
+    assert all("budget daily" in each.message for each in refused)
+    assert left(limited, "bob") == (65 - billed // MIB, 0)
+    # The bill is known, and what was set aside for more than that is there again.
+    assert ask(limited, "bob", CHEAP).status == 200
+
+
+def test_whoami_shows_what_is_left(limited: RunningGateway, tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path, limited)
+    laptop.sign_in("bob")
+
+    said = laptop.hoop("whoami").stdout
+    exactly = json.loads(laptop.hoop("whoami", "--json").stdout)["gateway"]["budgets"]
+
+    assert "budget daily (principal bob@acme.example):" in said
+    assert "of 65.0 MiB (< $0.01) a day is left; it begins anew at" in said
+    assert [(each["name"], each["limit_bytes"]) for each in exactly] == [("daily", 65 * MIB)]
+    assert budgets(limited, "alice") == []
+
+
+# What was billed
+
+
+@pytest.fixture
+def mortal(world: World, tmp_path: Path) -> Iterator[RunningGateway]:
+    cost = {"budgets": [{"name": "all", "per": "connection", "every": "month", "bytes": "1GiB"}]}
+    yield RunningGateway(world, tmp_path, cost=cost)
+    world.bigquery.hold(0)
+
+
+def test_a_bill_that_no_answer_tells_is_asked_for(mortal: RunningGateway) -> None:
+    """getQueryResults does not say what a job was billed, and nobody asks after this one at all."""
+    with mortal:
+        outcome = Python("query").query(mortal.environment("alice"), DEAR)
+        assert outcome.rows
+        until(lambda: left(mortal, "alice") == (1024 - 20, 0))
+        # A job that fails is billed nothing.
+        failed = insert(mortal, "alice", CHEAP, maximumBytesBilled="1")
+        assert json.loads(failed.body)["status"]["errorResult"]["reason"] == "bytesBilledLimitExceeded"
+        until(lambda: left(mortal, "alice") == (1024 - 20, 0))
+
+
+def test_a_restart_gives_nobody_a_new_budget(mortal: RunningGateway, world: World) -> None:
+    with mortal:
+        assert ask(mortal, "alice", CHEAP).status == 200
+        assert ask(mortal, "bob", DEAR).status == 200
+        assert left(mortal, "alice") == (1024 - 30, 0)
+        job_id = f"job_{uuid7()}"
+        world.bigquery.hold(20, answered=True)
+        lost = threading.Thread(target=lambda: insert(mortal, "bob", DEAR, job_id=job_id))
+        lost.start()
+        until(lambda: any(job.resource["jobReference"]["jobId"] == job_id for job in world.bigquery.jobs.all()))
+        assert left(mortal, "alice") == (1024 - 30 - 30, 30)
+        assert mortal.process.pid
+        os.kill(mortal.process.pid, signal.SIGKILL)
+        mortal.process.stop()
+        world.bigquery.hold(0)
+        lost.join()
+
+    with mortal:
+        # The bill of what the gateway before never saw an answer to.
+        until(lambda: left(mortal, "alice") == (1024 - 30 - 20, 0))
