@@ -123,7 +123,7 @@ def door_of(part: Part) -> Door:
     if door.refused:
         raise Denied("door.refused", f"hoop-mitm does not forward {door.name}: {door.refused}")
     if door.kind != "metadata" or door.body != "none" or door.name.startswith("jobs."):
-        raise Denied("batch.part", f"{door.name} is not served in a batch. Send it as a request of its own.")
+        raise Denied("batch.part", f"hoop-mitm does not serve {door.name} in a batch. Send it as a request of its own.")
     return door
 
 

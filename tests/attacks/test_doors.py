@@ -116,9 +116,9 @@ def test_a_batch_of_questions_is_answered_part_by_part(world, gateway, path):
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        (f"POST {QUERIES}", "jobs.query is not served in a batch"),
-        (f"GET {DATASETS}/shop/tables/orders/data", "tabledata.list is not served in a batch"),
-        (f"DELETE {DATASETS}/shop/tables/orders", "tables.delete is not served in a batch"),
+        (f"POST {QUERIES}", "does not serve jobs.query in a batch"),
+        (f"GET {DATASETS}/shop/tables/orders/data", "does not serve tabledata.list in a batch"),
+        (f"DELETE {DATASETS}/shop/tables/orders", "does not serve tables.delete in a batch"),
         ("GET /bigquery/v2/projects/other/datasets", "Project other belongs to no connection"),
         ("GET /storage/v1/b", "does not know GET /storage/v1/b"),
     ],

@@ -63,15 +63,15 @@ def test_another_project_in_a_part_is_a_project_of_the_whole():
 
 QUERY = f"POST {V2}/queries HTTP/1.1"
 EVASIONS = {
-    "a statement": (body(part(QUERY)), "jobs.query is not served in a batch"),
+    "a statement": (body(part(QUERY)), "does not serve jobs.query in a batch"),
     "the second is a statement": (body(part(TABLES), part(QUERY, identity="<2>")), "Part 2 of this batch"),
     "rows": (body(part(f"GET {V2}/datasets/shop/tables/orders/data HTTP/1.1")), "tabledata.list"),
     "a job": (body(part(f"GET {V2}/jobs/j HTTP/1.1")), "jobs.get"),
     "a deletion": (body(part(f"DELETE {V2}/datasets/shop/tables/orders HTTP/1.1")), "tables.delete"),
     "access": (body(part(f"POST {V2}/datasets/shop/tables/t:setIamPolicy HTTP/1.1")), "who may read"),
     "an unknown method": (body(part("GET /storage/v1/b HTTP/1.1")), "does not know GET /storage/v1/b"),
-    "a batch": (body(part("POST /batch HTTP/1.1")), "batch is not served in a batch"),
-    "MCP": (body(part("POST /mcp HTTP/1.1")), "not served in a batch"),
+    "a batch": (body(part("POST /batch HTTP/1.1")), "does not serve batch in a batch"),
+    "MCP": (body(part("POST /mcp HTTP/1.1")), "in a batch"),
     "an override": (body(part(TABLES, headers="X-HTTP-Method-Override: DELETE\n")), "x-http-method-override"),
     "an unknown header": (body(part(TABLES, headers="X-Forwarded-Host: evil.example\n")), "x-forwarded-host"),
     "a header twice": (body(part(TABLES, headers="Accept: a\nAccept: b\n")), "twice"),
