@@ -36,6 +36,9 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "setup": ("hoop_mitm.cli.setup:setup", "Tell an editor's programs to ask BigQuery through the gateway."),
         "doctor": ("hoop_mitm.cli.doctor:doctor", "Say what is wrong with the set-up, and what to do about it."),
     },
+    "Review requests": {
+        "reviews": ("hoop_mitm.cli.reviews:reviews", "See requests that wait for a review, and decide on them."),
+    },
     "Run the gateway": {
         "init": ("hoop_mitm.cli.init:init", "Describe a gateway, and make all that it needs."),
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
