@@ -4,10 +4,12 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
 
 from hoop_mitm.archive import arrow, bodies, pages, streams
 from hoop_mitm.archive.database import Database
 from hoop_mitm.archive.entries import FlowEntry, JobEntry
+from hoop_mitm.bigquery import mcp
 from hoop_mitm.bigquery.rows import Field, decode_rows, schema_fields
 
 if TYPE_CHECKING:
@@ -16,10 +18,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PAGES = """
-    SELECT url, response_body
+    SELECT url, response_body, CASE WHEN starts_with(door, 'mcp.') THEN request_body END
     FROM flows
     WHERE {condition} AND state IN ('complete', 'truncated') AND response_body IS NOT NULL
-        AND door IN ('jobs.query', 'jobs.getQueryResults', 'tabledata.list')
+        AND door IN (
+            'jobs.query', 'jobs.getQueryResults', 'tabledata.list',
+            'mcp.execute_sql', 'mcp.execute_sql_readonly', 'mcp.get_query_results'
+        )
         AND status = 200
     ORDER BY started_at, id
 """
@@ -131,11 +136,16 @@ def _from_pages(
     return Result(columns, table, total, complete=whole and end >= (total or 0), source="rest")
 
 
-def _pages(database: Database, answers: Sequence[tuple[str, bytes]]) -> Iterator[pages.Page]:
-    read = bodies.read_all(database, [digest for _, digest in answers])
-    for url, digest in answers:
-        answer = _json(read.get(digest))
-        if answer is not None:
+def _pages(database: Database, answers: Sequence[tuple[str, bytes, bytes | None]]) -> Iterator[pages.Page]:
+    hashes = [digest for answer in answers for digest in answer[1:] if isinstance(digest, bytes)]
+    read = bodies.read_all(database, hashes)
+    for url, answered, asked in answers:
+        body = read.get(answered)
+        if asked is not None:
+            # A tool's arguments say which page it is, as a query string does.
+            url = f"{url}?{urlencode(mcp.arguments(read.get(asked)))}"  # noqa: PLW2901 - the page's own
+            body = mcp.answer(body or b"").json
+        if (answer := _json(body)) is not None:
             yield pages.Page(url, answer)
 
 

@@ -84,9 +84,13 @@ def test_an_agent_lists_the_tools_and_calls_them(world, gateway):
         "mcp.list_table_ids", "mcp.list_tools", "mcp.notification",
     }  # fmt: skip
     job = rows.structuredContent["jobId"]
-    assert gateway.ask(f"SELECT statement, state, project FROM jobs WHERE id = '{job}'") == [
-        ("SELECT 40 + 2 AS n", "DONE", "acme")
-    ]
+    [(session, *said)] = gateway.ask(f"SELECT session_id, statement, state, project FROM jobs WHERE id = '{job}'")
+    assert said == ["SELECT 40 + 2 AS n", "DONE", "acme"]
+    with gateway.folded() as archive:
+        [recorded] = [each for each in archive.show(archive.find(session)).jobs if each.id == job]
+        result = archive.rows(recorded)
+    assert result
+    assert result.rows() == [{"n": 42}]
 
 
 def test_a_statement_that_fails_at_bigquery_is_recorded_as_one(world, gateway):
