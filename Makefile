@@ -4,7 +4,7 @@
 RUN = .venv/bin/
 ARGS =
 # Each worker starts a local world of its own; more than a few of them help nobody.
-WORKERS = -n auto --maxprocesses 4 --dist loadfile
+WORKERS = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # uv trusts what the system trusts, also when the tests or the demo start it.
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS

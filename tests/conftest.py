@@ -28,6 +28,11 @@ def gateway(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that at the end no worker waits for another."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Tests must have the same names in every worker, and gzip writes the time into what it compresses."""
     return "gzipped" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None

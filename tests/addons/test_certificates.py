@@ -82,7 +82,7 @@ def test_by_hand_and_who_was_started_in_between_trusts_both(own: RunningGateway)
 
 
 def test_by_itself_before_it_ends(world: World, tmp_path: Path) -> None:
-    with RunningGateway(world, tmp_path, gateway={"ca_lifetime": "40s"}) as gateway:
+    with RunningGateway(world, tmp_path, gateway={"ca_lifetime": "24s"}) as gateway:
         first = ca_of(gateway)
         until(lambda: ca_of(gateway).next_fingerprint, 45)
         left = first.expires_at - datetime.now(UTC)

@@ -106,6 +106,7 @@ def missing(wanted: Sequence[str] | set[str], there: set[str]) -> list[str]:
     return sorted(set(wanted) - there)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_whatever_moment_it_is_killed_at_nothing_is_lost_and_nothing_twice(world: World, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10**9)
