@@ -33,7 +33,9 @@ class Doors(Stage):
                 "so it does not forward it.",
             )
         if door.refused:
-            raise Denied("door.refused", f"hoop-mitm does not forward {door.name}: {door.refused}")
+            # Every MCP client asks for what need not be offered: nobody has to hear of it.
+            rule = "mcp.not_offered" if door.name.startswith("mcp.") else "door.refused"
+            raise Denied(rule, f"hoop-mitm does not forward {door.name}: {door.refused}")
         ticket.door = door
         ticket.early = door.streams_request
         length = request.headers.get("content-length", "0")

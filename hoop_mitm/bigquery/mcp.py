@@ -224,7 +224,7 @@ def answer(body: bytes) -> Answer:
     for data in _events(body):
         try:
             message = _messages.decode(data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             continue
         if message.error:
             return Answer(error=message.error.message)
@@ -288,6 +288,6 @@ def asked(body: bytes | None) -> tuple[int | str | None, bool]:
     """The id that an answer to this message must have, and whether it calls a tool; ``None`` where there is none."""
     try:
         message = _asked.decode(body or b"")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None, False
     return message.id, message.method == _CALL

@@ -90,6 +90,25 @@ def test_a_statement_is_answered_and_recorded_as_bigquerys(door: Door, world: Wo
     ]
 
 
+def test_googles_mcp_server_is_at_the_endpoint_too(door: Door, world: World, alice: str) -> None:
+    arguments = {"projectId": "acme", "query": "SELECT 1 AS one"}
+    call = {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "method": "tools/call",
+        "params": {"name": "execute_sql", "arguments": arguments},
+    }
+    accept = ("Accept: application/json, text/event-stream",)
+
+    got = door.request("POST", "/mcp", token=alice, body=call, headers=accept)
+    told = door.request("POST", "/mcp", token="eyJ.x.y", body=call, headers=accept)
+
+    assert got.status == 200
+    assert b'"rows": [{"f": [{"v": "1"}]}]' in got.body
+    assert json.loads(told.body)["id"] == 7
+    assert "Sign in again" in json.loads(told.body)["result"]["content"][0]["text"]
+
+
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1:9", "localhost", "LOCALHOST:9050", "[::1]:9050", "127.0.0.1:"]
 )

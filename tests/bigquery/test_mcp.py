@@ -136,6 +136,7 @@ EVASIONS = {
     "dryRun in words": call("execute_sql", **SQL, dryRun="true"),
     "dryRun as a number": call("execute_sql", **SQL, dryRun=1),
     "a number that is true": call("list_dataset_ids", projectId="acme", pageSize=True),
+    "a nest": b'{"jsonrpc": "2.0", "id": 1, "params": ' + b"[" * 200_000,
     "half a surrogate": json.dumps(call("execute_sql", projectId="acme", query="SELECT '\ud800'")).encode(),
     "a statement of a megabyte and more": call("execute_sql", projectId="acme", query="x" * (2**20 + 1)),
     "a reserved label in SQL": call("execute_sql", projectId="acme", query="SET @@query_label = 'hoop-session:x'"),
@@ -257,6 +258,7 @@ def test_a_poll_tells_about_its_job():
         (b'{"id": "x", "method": "ping"}', ("x", False)),
         (b'{"method": "notifications/initialized"}', (None, False)),
         (b"[]", (None, False)),
+        (b'{"id": 1, "params": ' + b"[" * 200_000, (None, False)),
         (None, (None, False)),
     ],
 )
