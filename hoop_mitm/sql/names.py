@@ -15,6 +15,8 @@ TEMPORARY: Final = "_SESSION"
 INFORMATION_SCHEMA: Final = "INFORMATION_SCHEMA"
 
 _MOST_PARTS: Final = 3
+_NO_ROWS: Final = frozenset({"from_", "joins", "laterals", "with_"})
+"""Where in a query its own rows are not seen."""
 
 
 class Names:
@@ -24,6 +26,7 @@ class Names:
         self._project = project
         self._default = default
         self._temporary: set[str] = set()
+        self._scopes = _Scopes()
 
     def made_temporary(self, table: "exp.Table") -> TableRef:
         """Remembers that the script makes this temporary table; what it is called in facts."""
@@ -54,9 +57,9 @@ class Names:
         """The tables that a name in a query may mean; none for a common table expression and for an array in a row."""
         parts = _parts(table)
         if len(parts) > 1:
-            if not _is_of_a_row(table, parts[0]):
+            if not self._scopes.is_of_a_row(table, parts[0]):
                 yield self._ref(parts)
-        elif not _is_cte(table, parts[0]):
+        elif not self._scopes.is_cte(table, parts[0]):
             temporary = parts[0].lower() in self._temporary
             if temporary:
                 yield TableRef(self._project, TEMPORARY, parts[0])
@@ -97,49 +100,70 @@ def _parts(table: "exp.Table") -> list[str]:
     return parts
 
 
-def _is_cte(table: "exp.Table", name: str) -> bool:
-    """Whether a common table expression of this name is visible where the table stands."""
-    from sqlglot import exp
+class _Scopes:
+    """Which names are visible where, each list looked at once."""
 
-    child: exp.Expr = table
-    inside: exp.CTE | None = None
-    while (node := child.parent) is not None:
-        if isinstance(node, exp.CTE):
-            inside = node
-        elif isinstance(node, exp.With):
-            # Before us in the same list; any of them when they may name each other.
-            if any(cte.alias.lower() == name.lower() for cte in _before(node, inside)):
-                return True
-            child = node.parent or node
-            inside = None
-            continue
-        else:
+    def __init__(self) -> None:
+        # By identity; the nodes are kept, so that no other takes theirs.
+        self._lists: dict[int, tuple[exp.With, dict[str, int], dict[int, int]]] = {}
+        self._rows: dict[int, tuple[exp.Select, set[str]]] = {}
+
+    def is_cte(self, table: "exp.Table", name: str) -> bool:
+        """Whether a common table expression of this name is visible where the table stands."""
+        from sqlglot import exp
+
+        child: exp.Expr = table
+        inside: exp.CTE | None = None
+        while (node := child.parent) is not None:
             own = node.args.get("with_")
-            if own is not None and any(cte.alias.lower() == name.lower() for cte in own.expressions):
+            if isinstance(node, exp.With):
+                if self._is_before(node, inside, name):
+                    return True
+                # Its owner has seen it.
+                child, inside = node.parent or node, None
+                continue
+            if isinstance(node, exp.CTE):
+                inside = node
+            elif own is not None and name.lower() in self._list(own)[1]:
                 return True
-        child = node
-    return False
+            child = node
+        return False
 
+    def is_of_a_row(self, table: "exp.Table", first: str) -> bool:
+        """Whether the name begins with an alias of an outer query, and so means an array in its rows."""
+        from sqlglot import exp
 
-def _before(with_: "exp.With", inside: "exp.CTE | None") -> Iterator["exp.CTE"]:
-    for cte in with_.expressions:
-        if cte is inside and not with_.args.get("recursive"):
-            return
-        yield cte
+        child: exp.Expr = table
+        while (node := child.parent) is not None:
+            if isinstance(node, exp.CTE):
+                # Its query sees no rows of the queries around it.
+                return False
+            if isinstance(node, exp.Select) and child.arg_key not in _NO_ROWS and first.lower() in self._aliases(node):
+                return True
+            child = node
+        return False
 
-
-def _is_of_a_row(table: "exp.Table", first: str) -> bool:
-    """Whether the name begins with an alias of an outer query, and so means an array in its rows."""
-    from sqlglot import exp
-
-    child: exp.Expr = table
-    while (node := child.parent) is not None:
-        if isinstance(node, exp.CTE):
-            # Its query sees no rows of the queries around it.
+    def _is_before(self, with_: "exp.With", inside: "exp.CTE | None", name: str) -> bool:
+        """Whether it stands before us in the same list; or anywhere in it, when they may name each other."""
+        _, names, places = self._list(with_)
+        place = names.get(name.lower())
+        if place is None:
             return False
-        if isinstance(node, exp.Select) and child.arg_key not in ("from_", "joins", "laterals", "with_"):
-            sources = [node.args.get("from_"), *(node.args.get("joins") or ())]
-            if any(source and source.this.alias_or_name.lower() == first.lower() for source in sources):
-                return True
-        child = node
-    return False
+        return inside is None or bool(with_.args.get("recursive")) or place < places[id(inside)]
+
+    def _list(self, with_: "exp.With") -> "tuple[exp.With, dict[str, int], dict[int, int]]":
+        """The names in a list and the places of its expressions."""
+        if id(with_) not in self._lists:
+            names: dict[str, int] = {}
+            places: dict[int, int] = {}
+            for place, expression in enumerate(with_.expressions):
+                names.setdefault(expression.alias.lower(), place)
+                places[id(expression)] = place
+            self._lists[id(with_)] = with_, names, places
+        return self._lists[id(with_)]
+
+    def _aliases(self, select: "exp.Select") -> set[str]:
+        if id(select) not in self._rows:
+            sources = [select.args.get("from_"), *(select.args.get("joins") or ())]
+            self._rows[id(select)] = select, {source.this.alias_or_name.lower() for source in sources if source}
+        return self._rows[id(select)][1]

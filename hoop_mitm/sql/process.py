@@ -16,7 +16,7 @@ from hoop_mitm.sql.facts import Dataset, StatementFacts
 
 log = logging.getLogger(__name__)
 
-LIMIT: Final = 3.0
+LIMIT: Final = 5.0
 """Seconds for one statement."""
 
 _PROCESSES: Final = 2
@@ -25,7 +25,8 @@ _PROCESSES: Final = 2
 _START: Final = 30.0
 """Seconds for a process to come up; on a busy machine the parser alone is imported for a second."""
 
-_LENGTH: Final = 4
+LENGTH: Final = 4
+"""Bytes before each message, which say how long it is."""
 
 
 class Task(msgspec.Struct, array_like=True):
@@ -139,9 +140,9 @@ class _Process:
         if child is None or child.stdin is None or child.stdout is None:
             raise EOFError
         message = msgspec.msgpack.encode(task)
-        child.stdin.write(len(message).to_bytes(_LENGTH) + message)
+        child.stdin.write(len(message).to_bytes(LENGTH) + message)
         await child.stdin.drain()
-        length = int.from_bytes(await child.stdout.readexactly(_LENGTH))
+        length = int.from_bytes(await child.stdout.readexactly(LENGTH))
         return msgspec.msgpack.decode(await child.stdout.readexactly(length), type=StatementFacts)
 
     def kill(self) -> None:

@@ -19,6 +19,7 @@ _PIPES: Final = frozenset({
     "LIMIT", "ORDER", "PIVOT", "RENAME", "RIGHT", "SELECT", "SET", "TABLESAMPLE", "UNION", "UNPIVOT", "WHERE", "WINDOW",
     "WITH",
 })  # fmt: skip
+_MOST_PIPES: Final = 500
 _NOTHING: Final = "WHERE TRUE"
 
 
@@ -75,14 +76,20 @@ def _arguments(words: Sequence[Token]) -> Iterator[_Edit]:
 
 
 def _pipes(words: Sequence[Token]) -> Iterator[_Edit]:
-    for place in range(1, len(words)):
-        if upper(words, place) != ">" or upper(words, place - 1) != "|" or words[place - 1].end != words[place].start:
-            continue
+    pipes = [
+        place
+        for place in range(1, len(words))
+        if upper(words, place) == ">" and upper(words, place - 1) == "|" and words[place - 1].end == words[place].start
+    ]
+    if pipes and any(word.text.lower().startswith("__tmp") for word in words):
+        raise Opaque("it has a name that hoop-mitm's parser uses for itself (__tmp…).")
+    if len(pipes) > _MOST_PIPES:
+        # sqlglot's time grows with the square of their number.
+        raise Opaque(f"it has more than {_MOST_PIPES} pipe operators.")
+    for place in pipes:
         operator = upper(words, place + 1)
         if operator not in _PIPES:
             raise Opaque(f"it has the pipe operator {operator or 'nothing'}, which hoop-mitm does not know.")
-        if any(word.text.lower().startswith("__tmp") for word in words):
-            raise Opaque("it has a name that hoop-mitm's parser uses for itself (__tmp…).")
         end = _end_of_operator(words, place + 2)
         if operator in ("DROP", "RENAME"):
             if any(word.kind not in ("word", "quoted") and word.text != "," for word in words[place + 2 : end]):

@@ -152,6 +152,7 @@ OPAQUE = [
     ("FROM shop.orders |> INSERT INTO shop.x", "pipe operator INSERT"),
     ("FROM shop.orders |> FORK (|> WHERE a)", "pipe operator FORK"),
     ("FROM __tmp1 |> WHERE a", "__tmp"),
+    ("FROM shop.orders" + " |> WHERE a" * 501, "500 pipe operators"),
     ("SELECT * FROM a.b.c.d.e", "table name"),
     ("SELECT * FROM `shop.orders$20260101`", "table name"),
     ("SELECT * FROM `shop..orders`", "empty part"),
