@@ -105,7 +105,8 @@ async def _as_the_gateway(figures: Figures, statements: Sequence[Asked], project
             ):
                 figures.add(name, took)
     finally:
-        await understanding.close()
+        understanding.close()
+        await understanding.closed()
 
 
 def _question(statement: str, project: str, facts: StatementFacts) -> Question:

@@ -77,9 +77,14 @@ class Understanding:
         self._cache.put(key, facts)
         return facts
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Ends its processes. What is asked afterwards is opaque, unless it is known."""
         self._closed = True
+        for process in self._processes:
+            process.kill()
+
+    async def closed(self) -> None:
+        """Returns when its processes have ended, after ``close``."""
         for process in self._processes:
             await process.end()
 
