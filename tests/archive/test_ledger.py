@@ -85,6 +85,16 @@ def test_a_query_without_a_job_id_is_looked_at_more_closely(
     assert (record.id, record.query_id, record.may_be_jobless) == (None, query_id, may_be_jobless)
 
 
+@pytest.mark.parametrize("door", ["mcp.execute_sql", "mcp.execute_sql_readonly"])
+def test_a_statement_through_mcp_cannot_be_told_by_a_label(builder: Builder, door: str) -> None:
+    session = builder.session()
+    builder.flow(session, job_key=builder.job(session, "SELECT 1", id=None), door=door)
+    with open_archive(builder.write()) as archive:
+        [record] = archive.ledger.jobs(["acme"], *DAY)
+
+    assert (record.door, record.may_be_jobless) == (door, True)
+
+
 DEAD = "The gateway ended before the answer came."
 
 

@@ -80,6 +80,13 @@ PAST = [("bypassed", "acme:US.job_1")]
         # What is recorded must also be what ran.
         (replace(RAN, labels={}), RECORDED, [("session", "acme:US.job_1")]),
         (replace(RAN, labels={"hoop-session": "another"}), RECORDED, [("session", "acme:US.job_1")]),
+        # Google's MCP server takes no labels; another session's is one too many all the same.
+        (replace(RAN, labels={"goog-mcp-server": "true"}), replace(RECORDED, door="mcp.execute_sql"), []),
+        (
+            replace(RAN, labels={"hoop-session": "another"}),
+            replace(RECORDED, door="mcp.execute_sql"),
+            [("session", "acme:US.job_1")],
+        ),
         (replace(RAN, bytes_billed=10), replace(RECORDED, bytes_billed=20), [("bytes_billed", "acme:US.job_1")]),
         (replace(RAN, bytes_billed=10), replace(RECORDED, bytes_billed=10), []),
         (replace(RAN, bytes_billed=10), RECORDED, []),
