@@ -8,6 +8,7 @@ from hoop_mitm.bigquery.unreadable import Unreadable
 
 _NEEDED: Final[Mapping[str, frozenset[str]]] = {
     "jobs.insert": frozenset({"jobReference"}),
+    "jobs.upload": frozenset({"jobReference"}),
     # Without a job of its own, a query says only here what it cost.
     "jobs.query": frozenset({"jobReference", "totalBytesBilled"}),
 }

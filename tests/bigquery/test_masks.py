@@ -35,6 +35,7 @@ def test_a_mask_that_leaves_what_is_needed(door, mask):
         ("jobs.insert", "status(jobReference,x)", "jobReference"),
         ("jobs.insert", "configuration/jobReference", "jobReference"),
         ("jobs.insert", "kind(*)", "jobReference"),
+        ("jobs.upload", "status", "jobReference"),
         ("jobs.insert", "(jobReference", "jobReference"),
         ("jobs.insert", "jobreference", "jobReference"),
         ("jobs.query", "rows", "jobReference, totalBytesBilled"),
