@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from hoop_mitm.addons.asking import Asking
 from hoop_mitm.bigquery import JobFacts
 from hoop_mitm.errors import AskingError, CredentialError
 from hoop_mitm.policy.cost import Charge, Costs
 from hoop_mitm.policy.estimate import Estimate, billed
+
+if TYPE_CHECKING:
+    from hoop_mitm.reconciling.ran import Ran
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +79,23 @@ class Bills:
                 self._costs.name(charge, facts.project, facts.id, facts.location)
             self._told(charge, facts, estimate)
 
+    def resolved(self, flow_id: str, job: "Ran | None") -> None:
+        """What became of a flow that a gateway which died has left open: it ran as ``job``, or never."""
+        charge = self._costs.charge(flow_id)
+        if charge is None:
+            return
+        if job is None:
+            self._costs.drop(charge)
+        else:
+            self._bill(charge, job)
+
+    def _bill(self, charge: Charge, job: "Ran") -> None:
+        if job.bytes_billed is not None:
+            self._costs.settle(charge, job.bytes_billed)
+        else:
+            # One that failed before it read anything has no bill; of one that did not, none is known.
+            self._costs.settle(charge, 0 if job.error else charge.reserved)
+
     def _told(self, charge: Charge, facts: JobFacts, estimate: Estimate | None) -> None:
         if facts.state != "DONE":
             self.follow(charge)
@@ -132,9 +153,6 @@ class Bills:
             self._costs.drop(charge)
         elif job.state != "DONE":
             return False
-        elif job.bytes_billed is not None:
-            self._costs.settle(charge, job.bytes_billed)
         else:
-            # One that failed before it read anything has no bill; of one that did not, none is known.
-            self._costs.settle(charge, 0 if job.error else charge.reserved)
+            self._bill(charge, job)
         return True

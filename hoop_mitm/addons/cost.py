@@ -6,10 +6,11 @@ from hoop_mitm import bigquery
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
+from hoop_mitm.bigquery import Operation
 from hoop_mitm.bigquery.rewriting import with_limit
 from hoop_mitm.bigquery.trial import own_limit
 from hoop_mitm.errors import Denied
-from hoop_mitm.policy.cost import Payer
+from hoop_mitm.policy.cost import Admission, Payer
 from hoop_mitm.recording import EventRecord
 
 RUNS = frozenset({"jobs.insert", "jobs.query"})
@@ -34,6 +35,7 @@ class Cost(Stage):
             return
         costs, payer = self.services.costs, payer_of(ticket)
         if not costs.weighs(payer):
+            self._hold_to_estimate(flow, ticket)
             return
         if ticket.early or operation.door.name not in RUNS:
             raise Denied(
@@ -59,8 +61,21 @@ class Cost(Stage):
             own_limit=own_limit(operation),
             subject_token=identified.subject_token,
         )
+        self._limit(flow, operation, ticket.admission.limit)
+
+    def _hold_to_estimate(self, flow: http.HTTPFlow, ticket: Ticket) -> None:
+        """What a rule has allowed because of its estimate does not read much more when it runs."""
+        operation, estimate = ticket.operation, ticket.estimate
+        assert operation
+        if estimate is None or not estimate.is_bound or operation.door.name not in RUNS:
+            return
+        ticket.admission = Admission(min(estimate.most, own_limit(operation) or estimate.most))
+        self._limit(flow, operation, ticket.admission.limit)
+
+    @staticmethod
+    def _limit(flow: http.HTTPFlow, operation: Operation, limit: int) -> None:
         body = flow.request.get_content(strict=True) or b""
-        flow.request.content = with_limit(operation, body, ticket.admission.limit)
+        flow.request.content = with_limit(operation, body, limit)
 
     def response(self, flow: http.HTTPFlow) -> None:
         ticket = self.services.tickets.of(flow)

@@ -171,5 +171,7 @@ class Intents:
             details=details,
         )
         await self._services.recorder.write(event)
+        if record.flow_id and not resolution.jobless:
+            self._services.bills.resolved(record.flow_id, job)
         logger.info("%s intent.resolved %s %s", record.principal, record.flow_id, resolution.outcome)
         return True

@@ -7,6 +7,7 @@ from typing import Final
 from hoop_mitm.bigquery.operation import TableRef
 
 _MIB: Final = 2**20
+_HEADROOM: Final = 10
 _LEAST: Final = 10 * _MIB
 """What BigQuery bills at least, for each table that a query reads and for each query that reads anything."""
 
@@ -33,6 +34,11 @@ class Estimate:
     def billed_bytes(self) -> int:
         """What would be billed on demand: whole MiB, and at least 10 of them for each table."""
         return billed(self.processed_bytes, len(self.referenced_tables))
+
+    @property
+    def most(self) -> int:
+        """What it is let be billed: a tenth more than estimated, and at least 10 MiB, because tables grow while one looks."""
+        return self.billed_bytes + max(self.billed_bytes // _HEADROOM, _LEAST)
 
     @property
     def is_bound(self) -> bool:

@@ -1,10 +1,7 @@
 """What statements may cost, through a real gateway: what leaves it, what is refused, what is counted."""
 
 import json
-import os
-import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +9,13 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
+from hoop_mitm.devkit.jobs import Job
 from hoop_mitm.devkit.visitors import SeenRequest
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Got, bigquery
 from tests.attacks.tokens import STS, post
 from tests.clients.clients import Python
+from tests.faults.test_killed import kill, until
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
 
@@ -96,13 +95,6 @@ def left(gateway: RunningGateway, user: str) -> tuple[int, int]:
     """MiB that are left, and that are set aside."""
     [budget] = budgets(gateway, user)
     return budget["left_bytes"] // MIB, budget["reserved_bytes"] // MIB
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 # Ceilings
@@ -281,6 +273,10 @@ def test_whoami_shows_what_is_left(limited: RunningGateway, tmp_path: Path) -> N
 # What was billed
 
 
+def queries(world: World) -> list[Job]:
+    return [job for job in world.bigquery.jobs.all() if "query" in job.resource["configuration"]]
+
+
 @pytest.fixture
 def mortal(world: World, tmp_path: Path) -> Iterator[RunningGateway]:
     cost = {"budgets": [{"name": "all", "per": "connection", "every": "month", "bytes": "1GiB"}]}
@@ -311,12 +307,26 @@ def test_a_restart_gives_nobody_a_new_budget(mortal: RunningGateway, world: Worl
         lost.start()
         until(lambda: any(job.resource["jobReference"]["jobId"] == job_id for job in world.bigquery.jobs.all()))
         assert left(mortal, "alice") == (1024 - 30 - 30, 30)
-        assert mortal.process.pid
-        os.kill(mortal.process.pid, signal.SIGKILL)
-        mortal.process.stop()
+        kill(mortal)
         world.bigquery.hold(0)
         lost.join()
 
     with mortal:
-        # The bill of what the gateway before never saw an answer to.
+        # The bill of what the gateway before never saw an answer to, by the id that the client chose.
         until(lambda: left(mortal, "alice") == (1024 - 30 - 20, 0))
+
+
+def test_the_bill_of_a_query_without_a_name_is_found_after_a_crash(mortal: RunningGateway, world: World) -> None:
+    statement = f"{DEAR} WHERE o.id < 7"
+    with mortal:
+        assert ask(mortal, "alice", statement).status == 200
+        world.bigquery.hold(20, answered=True)
+        lost = threading.Thread(target=lambda: ask(mortal, "alice", statement))
+        lost.start()
+        until(lambda: [job.resource["configuration"]["query"]["query"] for job in queries(world)].count(statement) == 2)
+        kill(mortal)
+        world.bigquery.hold(0)
+        lost.join()
+
+    with mortal:
+        until(lambda: left(mortal, "alice") == (1024 - 40, 0))

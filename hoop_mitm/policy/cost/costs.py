@@ -22,11 +22,6 @@ from hoop_mitm.policy.estimate import Estimate
 
 logger = logging.getLogger(__name__)
 
-_HEADROOM: Final = 10
-"""A statement may be billed a tenth more than was estimated, and at least `_LEAST`: tables grow while one looks."""
-
-_LEAST: Final = 10 * 2**20
-
 _REMEMBERED: Final = 10_000
 """Jobs whose bill is known and that are still known by name: their bill may be told again."""
 
@@ -173,8 +168,7 @@ class Costs:
             # All that is forwarded never adds up to more than what was taken: nobody has to be believed.
             limits.append(min(left.left for left in standing))
             if estimate.is_bound:
-                need = estimate.billed_bytes
-                limits.append(need + max(need // _HEADROOM, _LEAST))
+                limits.append(estimate.most)
         # 0 would be no limit at all. With 1 what is free can still run.
         limit = max(1, min(limits, default=2**63 - 1))
         if not standing:

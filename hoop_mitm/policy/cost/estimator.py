@@ -31,6 +31,8 @@ _REFUSED: Final = frozenset({400, 403, 404})
 _TRANSIENT: Final = frozenset({"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded", "backendError"})
 """Reasons that say nothing about the job, whatever status they come with."""
 
+_CAPPED: Final = frozenset({"jobs.insert", "jobs.query"})
+
 _STATUS: Final = {"accessDenied": 403, "notFound": 404}
 
 _OK: Final = 200
@@ -105,9 +107,11 @@ class Estimator:
             Denied: rule ``cost.no_estimate``: nobody can tell just now.
         """
         body = trial(operation)
+        # Where the job cannot be forwarded with a limit, nothing but the estimate holds it: it must be of now.
+        reuse = self._reuse if operation.door.name in _CAPPED else 0.0
         key = self._key(operation.project, body, self._account(connection, principal, subject_token))
         known = self._known.get(key)
-        if known is not None and self._clock() - known[0] < self._reuse:
+        if known is not None and self._clock() - known[0] < reuse:
             return known[1]
         task = self._asking.get(key)
         if task is None:

@@ -180,6 +180,20 @@ def test_an_estimate_is_good_for_exactly_the_same_and_for_a_short_time(
     assert google.asked == asks
 
 
+def test_what_cannot_be_forwarded_with_a_limit_is_estimated_each_time() -> None:
+    google = Google(told(totalBytesProcessed="5", statementType="SELECT"))
+    estimator = google.estimator()
+    tool = Operation(Door("mcp.execute_sql", "admin"), "acme", statement="SELECT 1", body={"query": "SELECT 1"})
+
+    async def twice() -> None:
+        await estimate(estimator, tool)
+        await estimate(estimator, tool)
+
+    asyncio.run(twice())
+
+    assert google.asked == 2
+
+
 def test_many_that_ask_at_once_are_one_question() -> None:
     google = Google(told(totalBytesProcessed="5", statementType="SELECT"))
     estimator = google.estimator()
