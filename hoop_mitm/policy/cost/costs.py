@@ -74,7 +74,7 @@ class Costs:
         """Counts what was spent before.
 
         Raises:
-            ConfigError: the ledger cannot be read.
+            RecordingError: the ledger cannot be read.
         """
         if self._budgets and self._ledger is None:
             self._since = self._budgets.since

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from hoop_mitm.errors import ConfigError
+from hoop_mitm.errors import RecordingError
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.policy.cost.charge import Charge
 from hoop_mitm.policy.cost.payer import Payer
@@ -46,7 +46,7 @@ class Ledger:
     def __init__(self, state: Path) -> None:
         """
         Raises:
-            ConfigError: it cannot be opened, or is none.
+            RecordingError: it cannot be opened, or is none.
         """
         self.path = state / FILE
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -59,9 +59,9 @@ class Ledger:
             self._file.execute("PRAGMA synchronous = FULL")
             self._file.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise ConfigError(
-                f"what was spent of budgets cannot be read from {self.path} ({error}); restore the file, or move it away "
-                "to have every budget begin anew"
+            raise RecordingError(
+                f"What was spent of budgets cannot be read from {self.path} ({error}); restore the file, or move it away "
+                "to have every budget begin anew."
             ) from None
 
     def since(self, at: datetime) -> list[Charge]:

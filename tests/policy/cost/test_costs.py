@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hoop_mitm.config import Cost
-from hoop_mitm.errors import ConfigError, Denied, RecordingError
+from hoop_mitm.errors import Denied, RecordingError
 from hoop_mitm.identity import Principal
 from hoop_mitm.policy import Estimate
 from hoop_mitm.policy.cost import Admission, Costs, Payer
@@ -387,5 +387,5 @@ def test_without_a_ledger_nothing_is_let_through(tmp_path: Path) -> None:
 def test_a_damaged_ledger_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"not a database, but long enough to be taken for a damaged one" * 20)
 
-    with pytest.raises(ConfigError, match="spent"):
+    with pytest.raises(RecordingError, match="move it away"):
         runs(Room(tmp_path, budgets=[budget()]), lambda _: asyncio.sleep(0))
