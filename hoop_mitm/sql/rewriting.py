@@ -20,6 +20,7 @@ _PIPES: Final = frozenset({
     "WITH",
 })  # fmt: skip
 _MOST_PIPES: Final = 500
+_BEFORE_TABLES: Final = frozenset({"FROM", "JOIN", "TABLE", ","})
 _NOTHING: Final = "WHERE TRUE"
 
 
@@ -86,6 +87,14 @@ def _pipes(words: Sequence[Token]) -> Iterator[_Edit]:
     if len(pipes) > _MOST_PIPES:
         # sqlglot's time grows with the square of their number.
         raise Opaque(f"it has more than {_MOST_PIPES} pipe operators.")
+    _check_aliases(
+        words,
+        {
+            words[place + 2].text.upper()
+            for place in pipes
+            if upper(words, place + 1) == "AS" and place + 2 < len(words)
+        },
+    )
     for place in pipes:
         operator = upper(words, place + 1)
         if operator not in _PIPES:
@@ -101,6 +110,14 @@ def _pipes(words: Sequence[Token]) -> Iterator[_Edit]:
                 if words[start].kind not in ("word", "quoted") or upper(words, start + 1) != "=":
                     raise Opaque("its pipe operator SET does not assign.")
                 yield words[start].start, words[start + 1].end, ""
+
+
+def _check_aliases(words: Sequence[Token], aliases: set[str]) -> None:
+    """sqlglot makes an expression of ``|> AS name``, by which a table of that name elsewhere would not be seen."""
+    for place, word in enumerate(words):
+        named = word.kind in ("word", "quoted") and word.text.upper() in aliases and upper(words, place + 1) != "."
+        if named and upper(words, place - 1) in _BEFORE_TABLES:
+            raise Opaque(f"{word.text[:40]!r} is a pipe's alias in it, and also stands where a table can.")
 
 
 def _items(words: Sequence[Token], start: int, end: int) -> Iterator[int]:

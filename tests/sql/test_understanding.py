@@ -153,6 +153,8 @@ OPAQUE = [
     ("FROM shop.orders |> FORK (|> WHERE a)", "pipe operator FORK"),
     ("FROM __tmp1 |> WHERE a", "__tmp"),
     ("FROM shop.orders" + " |> WHERE a" * 501, "500 pipe operators"),
+    ("FROM shop.a |> AS salaries |> JOIN (SELECT * FROM salaries) USING (x)", "pipe's alias"),
+    ("FROM shop.a |> AS `Salaries` |> JOIN salaries USING (x)", "pipe's alias"),
     ("SELECT * FROM a.b.c.d.e", "table name"),
     ("SELECT * FROM `shop.orders$20260101`", "table name"),
     ("SELECT * FROM `shop..orders`", "empty part"),
@@ -174,6 +176,47 @@ def test_opaque_is_admin_and_says_why(statement: str, reason: str) -> None:
     found = facts(statement)
     assert reason in found.opaque
     assert (found.verb, found.is_opaque) == ("admin", True)
+
+
+# With hr as the default dataset: what is read of it must be said, whatever stands beside it.
+HIDDEN = [
+    "SELECT * FROM (WITH salaries AS (SELECT 1) FROM salaries |> WHERE TRUE), salaries",
+    "SELECT * FROM shop.a WHERE x IN (WITH salaries AS (SELECT 1) SELECT * FROM salaries) AND y IN (SELECT * FROM salaries)",
+    "WITH salaries AS (SELECT * FROM salaries) SELECT * FROM salaries",
+    "WITH a AS (SELECT * FROM salaries), salaries AS (SELECT 1) SELECT * FROM a",
+    "FROM shop.a AS salaries |> WHERE x IN (SELECT 1 FROM salaries)",
+    "SELECT 1 AS hr, (SELECT max(a) FROM hr.salaries) FROM shop.a",
+    "SELECT * FROM shop.a AS hr JOIN (SELECT * FROM hr.salaries) USING (x)",
+    "SELECT * FROM hr.salaries, shop.a AS hr",
+    "SELECT * FROM shop.a, LATERAL (SELECT * FROM hr.salaries)",
+    "SELECT * FROM shop.a TABLESAMPLE SYSTEM ((SELECT max(x) FROM salaries) PERCENT)",
+    "SELECT * FROM shop.a WINDOW w AS (ORDER BY (SELECT max(x) FROM salaries))",
+    "SELECT * FROM shop.a LIMIT (SELECT max(x) FROM salaries)",
+    "SELECT * FROM shop.f(TABLE salaries)",
+    "SELECT x[(SELECT 1 FROM salaries)] FROM shop.a",
+    "SELECT * REPLACE ((SELECT 1 FROM salaries) AS x) FROM shop.a",
+    "SELECT * FROM shop.a FOR SYSTEM_TIME AS OF (SELECT x FROM salaries)",
+    "SELECT * FROM shop.a PIVOT(SUM(x) FOR y IN ((SELECT 1 FROM salaries)))",
+    "SET x = (SELECT 1 FROM salaries)",
+    "IF EXISTS (SELECT 1 FROM salaries) THEN SELECT 1; END IF",
+    "ASSERT EXISTS (SELECT 1 FROM salaries)",
+    "WHILE (SELECT FALSE FROM salaries) DO SELECT 1; END WHILE",
+    "CREATE TEMP FUNCTION f() AS ((SELECT 1 FROM salaries)); SELECT f()",
+    "INSERT INTO shop.a SELECT * FROM salaries",
+    "CREATE VIEW shop.v AS SELECT * FROM salaries",
+    "CREATE TABLE shop.c CLONE salaries",
+    "MERGE shop.a USING salaries ON FALSE WHEN NOT MATCHED THEN INSERT VALUES ((SELECT 1))",
+    "UPDATE shop.a AS hr SET x = (SELECT 1 FROM hr.salaries) WHERE TRUE",
+    "EXPORT DATA OPTIONS (uri='gs://b') AS SELECT * FROM salaries",
+    "SELECT * FROM ML.PREDICT(MODEL shop.m, TABLE salaries)",
+]
+
+
+@pytest.mark.parametrize("statement", HIDDEN)
+def test_no_table_hides_behind_a_name(statement: str) -> None:
+    found = facts(statement, default_dataset=(None, "hr"))
+    assert found.opaque == ""
+    assert "acme.hr.salaries" in map(str, found.reads)
 
 
 def test_legacy_sql_is_opaque_unless_the_text_itself_says_otherwise() -> None:
