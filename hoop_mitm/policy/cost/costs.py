@@ -128,9 +128,10 @@ class Costs:
                     if left.reserved
                     else ""
                 )
+                much = words(need) if estimate.is_bound else f"{words(need)} or more"
                 raise Denied(
                     f"budget.{left.name}",
-                    f"hoop-mitm did not send this statement: it would be billed {words(need)}, and of the budget "
+                    f"hoop-mitm did not send this statement: it would be billed {much}, and of the budget "
                     f"{left.name} ({words(left.limit)} each {left.every} for {left.of}) {words(left.left)} is left: "
                     f"{words(left.used + left.reserved)} is taken{running}. It begins anew at "
                     f"{left.begins_anew:%Y-%m-%d %H:%M %Z}. Nothing was read or changed. {_READ_LESS}",
