@@ -1,5 +1,6 @@
 """Reviews for people."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -122,15 +123,12 @@ def _client(review: Mapping[str, Any]) -> str:
 
 
 def _configuration(configuration: Mapping[str, Any]) -> Iterator[RenderableType]:
-    query = configuration.get("query", {})
-    told = {
-        name: value
-        for name, value in query.items()
-        if name in ("queryParameters", "destinationTable", "writeDisposition")
-    }
-    told |= {name: value for name, value in configuration.items() if name in ("load", "copy", "extract")}
+    """All that the job is told beside its statement: any of it can change what the statement does."""
+    told = {**configuration, **configuration.get("query", {})}
+    told["labels"] = {name: value for name, value in told.get("labels", {}).items() if not name.startswith("hoop-")}
     for name, value in told.items():
-        yield Text(terminal.safe(f"{name}: {value}"), style="dim")
+        if name != "query" and value not in ({}, []) and (name, value) != ("useLegacySql", False):
+            yield Text(terminal.safe(f"{name}: {json.dumps(value, ensure_ascii=False)}"), style="dim")
 
 
 def _news(previous: Mapping[str, Any] | None) -> Iterator[RenderableType]:

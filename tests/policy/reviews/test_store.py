@@ -1,0 +1,169 @@
+"""What is kept of reviews: one of a job, changes in their order, and nothing twice."""
+
+import sqlite3
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hoop_mitm.errors import Denied, RecordingError
+from hoop_mitm.policy.reviews import Change, Review, Store, deciding
+from tests.policy.reviews.test_deciding import BOB, CAROL, review
+
+NOW = datetime.now(UTC)
+ASKED = Change("review.requested", "It waits.")
+
+
+def waiting(number: int = 1, **changes: object) -> Review:
+    plain = review()
+    held = replace(plain.held, job_id=f"job{number}")
+    more = {"fingerprint": "f", "requested_at": NOW + timedelta(seconds=number), "expires_at": NOW + timedelta(hours=1)}
+    return replace(plain, id=f"r{number}", held=held, **more | changes)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, ["hook"])
+
+
+def test_nothing_is_made_before_something_is_held(store: Store, tmp_path: Path) -> None:
+    assert store.of_job("acme", "job1") is None
+    assert (store.all(), store.to_do(), store.unrecorded(), store.due(NOW), store.last_change) == ([], [], [], [], 0)
+    assert store.forget(NOW) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_held_is_there_for_the_next_gateway(store: Store, tmp_path: Path) -> None:
+    kept = store.add(waiting(), ASKED)
+
+    other = Store(tmp_path)
+    assert other.of_job("acme", "job1") == kept
+    assert other.get("r1") == kept
+    assert other.to_do() == [kept]
+    assert (tmp_path / "reviews.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_a_job_is_held_once(store: Store) -> None:
+    store.add(waiting(), ASKED)
+
+    with pytest.raises(KeyError):
+        store.add(replace(waiting(), id="another"), ASKED)
+    assert [each.change.type for each in store.unrecorded()] == ["review.requested"]
+
+
+def test_what_may_not_be_changes_nothing(store: Store) -> None:
+    kept = store.add(waiting(), ASKED)
+
+    with pytest.raises(Denied):
+        store.update("r1", lambda each: deciding.approve(each, BOB, digest="stale", machines={}, now=NOW))
+
+    assert store.get("r1") == kept
+    assert store.last_change == kept.change
+
+
+def test_of_many_approvals_at_once_one_is_the_last(store: Store, tmp_path: Path) -> None:
+    """Two gateways, two connections each: everybody says yes at the same moment."""
+    two = review(min_approvals=2)
+    store.add(replace(two, id="r1", held=replace(two.held, job_id="job1"), expires_at=NOW + timedelta(hours=1)), ASKED)
+    states: list[str] = []
+
+    def approve(to: Store, who: object) -> None:
+        def decide(each: Review) -> deciding.Changed:
+            return deciding.approve(each, who, digest=each.digest, machines={}, now=NOW)  # type: ignore[arg-type]
+
+        try:
+            made = to.update("r1", decide)
+        except Denied as refused:
+            states.append(refused.rule)
+        else:
+            assert made
+            states.append(made.state)
+
+    people = [threading.Thread(target=approve, args=(Store(tmp_path), who)) for who in (BOB, CAROL) * 4]
+    for each in people:
+        each.start()
+    for each in people:
+        each.join()
+
+    assert (states.count("PENDING"), states.count("APPROVED"), len(states)) == (1, 1, 8)
+
+
+def test_changes_are_told_in_their_order_until_they_are_recorded(store: Store) -> None:
+    store.add(waiting(), ASKED)
+    store.update("r1", lambda each: deciding.approve(each, BOB, digest=each.digest, machines={}, now=NOW))
+
+    told = store.unrecorded()
+    assert [each.change.type for each in told] == ["review.requested", "review.approved"]
+    assert told[1].change.by == BOB
+    store.recorded([told[0].number])
+    assert [each.id for each in store.unrecorded()] == [told[1].id]
+
+
+def test_a_webhook_is_told_until_it_has_heard(store: Store) -> None:
+    store.add(waiting(), ASKED)
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    (delivery,) = store.due(soon)
+    assert (delivery.webhook, delivery.attempts, delivery.happened.change) == ("hook", 0, ASKED)
+
+    store.postpone(delivery, soon + timedelta(hours=1))
+    assert store.due(soon) == []
+    (again,) = store.due(soon + timedelta(hours=2))
+    assert (again.attempts, again.happened.id) == (1, delivery.happened.id)
+    store.delivered(again)
+    assert store.next_due() is None
+
+
+def test_the_last_of_the_same_shape_that_ran(store: Store) -> None:
+    for number, state, shape in [
+        (1, "EXECUTED", "f"),
+        (2, "EXECUTED", "f"),
+        (3, "REJECTED", "f"),
+        (4, "EXECUTED", "g"),
+    ]:
+        store.add(waiting(number, state=state, fingerprint=shape), ASKED)
+    latest = store.add(waiting(5), ASKED)
+
+    found = store.last_that_ran(latest)
+
+    assert found
+    assert found.id == "r2"
+
+
+def test_what_is_over_for_long_is_gone_from_the_file(store: Store, tmp_path: Path) -> None:
+    store.add(waiting(1), ASKED)
+    store.add(waiting(2), ASKED)
+    store.update("r1", lambda each: deciding.reject(each, BOB, machines={}, now=NOW, message="because-of-me"))
+
+    assert store.forget(NOW + timedelta(days=1)) == 1
+
+    assert [each.id for each in store.all()] == ["r2"]
+    store.close()
+    assert not any(b"because-of-me" in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_polls_are_noted(store: Store) -> None:
+    store.add(waiting(), ASKED)
+    store.polled({"r1": NOW, "gone": NOW})
+
+    found = store.get("r1")
+
+    assert found
+    assert found.polled_at == NOW
+
+
+def test_a_file_that_is_none_of_ours_holds_nothing_and_lets_nothing_pass(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "reviews.sqlite").write_bytes(
+        b"something else entirely, and long enough to be looked at as a database" * 20
+    )
+
+    with pytest.raises(RecordingError):
+        store.of_job("acme", "job1")
+
+
+def test_it_is_a_database_that_forgets_and_waits_for_the_disk(store: Store, tmp_path: Path) -> None:
+    store.add(waiting(), ASKED)
+
+    with sqlite3.connect(tmp_path / "reviews.sqlite") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
