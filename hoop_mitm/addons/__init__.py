@@ -24,6 +24,7 @@ from hoop_mitm.addons.lockdown import Lockdown
 from hoop_mitm.addons.mcp import Mcp
 from hoop_mitm.addons.operations import Doors, Operations
 from hoop_mitm.addons.ownership import Ownership
+from hoop_mitm.addons.policy import Policy
 from hoop_mitm.addons.programs import Programs
 from hoop_mitm.addons.recorder import Recorder
 from hoop_mitm.addons.review_api import ReviewApi
@@ -74,7 +75,7 @@ def install(config_file: Path) -> None:
     limits.engage()
     lockdown = Lockdown(config)
     lockdown.engage()
-    services = Services(config)
+    services = Services(config, config_file)
     for handler in logging.getLogger().handlers:
         # mitmproxy logs what it could not read, and that may be a token.
         handler.addFilter(LogFilter(services.recorder.redactor))
@@ -117,6 +118,7 @@ def gateway_addons(services: Services, lockdown: Lockdown) -> tuple[Hoop, HoopLa
         Operations(services),
         Ownership(services),
         Reviews(services),
+        Policy(services),
         endpoint,
         Cost(services),
         Labels(services),

@@ -36,7 +36,18 @@ HELD_BACK = Verdict("deny", "internal.held_back", UNCHECKED)
 """Nobody refused it, and it was answered with a refusal all the same: a hook failed, or the request was changed after it
 was understood, and the guard did not let it go. So it says who notices, because a guard that failed notices nothing."""
 
-NOTABLE = ("identity.", "carrier.", "route.", "door.", "ownership.", "ceiling.", "budget.", "cost.", "internal")
+NOTABLE = (
+    "identity.",
+    "carrier.",
+    "route.",
+    "door.",
+    "ownership.",
+    "policy.",
+    "ceiling.",
+    "budget.",
+    "cost.",
+    "internal",
+)
 """Rules whose refusals are events as well: an auditor asks for them without asking for a session."""
 
 IDLE_SWEEP = 30.0
@@ -164,7 +175,7 @@ class Recorder(Stage):
         extra: list[Record] = []
         if ticket.session and ticket.session_is_new:
             extra.append(ticket.session)
-        if ticket.verdict and ticket.verdict.rule.startswith(NOTABLE):
+        if ticket.verdict and ticket.verdict.decision == "deny" and ticket.verdict.rule.startswith(NOTABLE):
             extra.append(
                 self.services.event_record(
                     "identity.refused" if ticket.verdict.rule.startswith("identity.") else "request.refused",
@@ -230,7 +241,8 @@ def flow_record(flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> FlowRe
         state=state,
         session=ticket.session,
         operation=ticket.operation,
-        verdict=ticket.verdict or ALLOW,
+        verdict=ticket.verdict or (ticket.ruling.verdict if ticket.ruling else ALLOW),
+        policy=ticket.ruling.policy if ticket.ruling else "",
         method=ticket.method,
         host=ticket.host,
         url=ticket.url,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import connection
@@ -30,6 +31,7 @@ from hoop_mitm.identity import (
 )
 from hoop_mitm.outbound import Fetcher, session
 from hoop_mitm.policy.cost import Costs, Estimator
+from hoop_mitm.policy.rules import Rules
 from hoop_mitm.recording import EventRecord, Owner, Recorder
 
 START_TIMEOUT = 15.0
@@ -40,9 +42,12 @@ MOST_UPLOADS = 4096
 
 
 class Services:
-    """Everything that outlives a flow."""
+    """Everything that outlives a flow.
 
-    def __init__(self, config: Config) -> None:
+    ``file``: where the configuration was read from; its policy is read again when it changes.
+    """
+
+    def __init__(self, config: Config, file: Path | None = None) -> None:
         self.config = config
         self.tickets = Tickets()
         self.carried: WeakKeyDictionary[connection.Client, str] = WeakKeyDictionary()
@@ -72,6 +77,7 @@ class Services:
         reuse = config.cost.reuse_estimates.total_seconds()
         self.estimates = Estimator(self.asking.insert, self.asking.account, self.costs.prices, reuse=reuse)
         self.bills = Bills(self.costs, self.asking)
+        self.rules = Rules(config, file, self.estimates)
         self._ready = asyncio.Event()
 
     async def start(self) -> None:

@@ -136,7 +136,7 @@ class RuleSet(Model):
         return rules
 
 
-RESERVED_NAMES = frozenset({"default", "own", "unclear"})
+RESERVED_NAMES = frozenset({"default", "own", "disagreement"})
 """Names of decisions that no rule makes: ``policy.default`` and its like."""
 
 

@@ -32,6 +32,8 @@ class Ruling:
             that match and say otherwise than ``verdict``, in the order of the file. They change nothing.
         review: the terms, where the verdict is ``review``; else ``None``.
         needs_estimate: ask again with an estimate: a rule whose turn it is wants to know. The verdict is a denial until then.
+        rests_on_estimate: the verdict was given because of an estimate: what runs must be held to it.
+        wants_estimate: a rule that only observes would want to know; whether it can be had changes nothing.
         policy: version of the policy that was asked, a hash; ``""`` where there is none.
     """
 
@@ -39,4 +41,6 @@ class Ruling:
     observed: tuple[Verdict, ...] = ()
     review: ReviewTerms | None = None
     needs_estimate: bool = False
+    rests_on_estimate: bool = False
+    wants_estimate: bool = False
     policy: str = ""

@@ -121,6 +121,7 @@ def _flow(record: FlowRecord, redactor: Redactor, bodies: Mapping[str, BodyNote]
             "decision": record.verdict.decision,
             "rule": record.verdict.rule,
             "message": _short(record.verdict.message, redactor),
+            **({"policy": record.policy} if record.policy else {}),
         },
         "method": _short(record.method, redactor),
         "host": _short(record.host, redactor),

@@ -50,6 +50,7 @@ class FlowRecord:
         session: the session, or ``None`` when nobody was identified.
         operation: ``None`` when the request was refused before it was understood.
         url: without secrets.
+        policy: version of the policy that the verdict was given under; ``""`` where none was asked.
         program: the client's, with its parents, where it is known; its session tells more of the one that opened it.
         status: HTTP status sent to the client; for gRPC see ``grpc_status``.
     """
@@ -74,6 +75,7 @@ class FlowRecord:
     error: str | None = None
     level: Level = "full"
     http_version: str = ""
+    policy: str = ""
     program: str | None = None
 
 
