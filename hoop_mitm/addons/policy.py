@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from mitmproxy import http
 
+from hoop_mitm.addons.cost import payer_of
 from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
@@ -40,22 +41,27 @@ class Policy(Stage):
         assert operation
         assert identified
         assert connection
-        for part in operation.questions:
+        for number, part in enumerate(operation.questions, 1):
             question, ruling = await self.services.rules.ask(
                 self._question(ticket, part), connection, identified.subject_token
             )
             ticket.facts, ticket.estimate, ticket.ruling = question.facts, question.estimate, ruling
             self._note(ticket, ruling)
-            match ruling.verdict.decision:
-                case "deny":
-                    raise Denied(ruling.verdict.rule, ruling.verdict.message)
-                case "review" if operation.parts:
-                    raise Denied(
-                        ruling.verdict.rule,
-                        f"{ruling.verdict.message} A part of a batch cannot wait: send it by itself.",
-                    )
-                case "review":
-                    await self.services.reviews.hold(flow, ticket, question, ruling)
+            verdict = ruling.verdict
+            if verdict.decision == "allow":
+                continue
+            if operation.parts:
+                cannot_wait = " A part of a batch cannot wait: send it by itself." if ruling.review else ""
+                raise Denied(
+                    verdict.rule,
+                    f"Part {number} of this batch was refused, so no part was sent. {verdict.message}{cannot_wait}",
+                )
+            if verdict.decision == "deny":
+                raise Denied(verdict.rule, verdict.message)
+            if question.estimate:
+                # Nobody is asked to approve what no budget pays.
+                self.services.costs.check(payer_of(ticket), question.estimate)
+            await self.services.reviews.hold(flow, ticket, question, ruling)
 
     @staticmethod
     def _question(ticket: Ticket, operation: Operation) -> Question:
