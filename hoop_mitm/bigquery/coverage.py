@@ -56,6 +56,9 @@ Google's remote MCP server. One JSON-RPC message is one operation; an unknown me
 several messages at once. A refusal is the failed result of the tool's call, which the agent reads. What Google's tools do not
 take cannot be set: such a query carries no label of the session, and no limit of its bytes. A session of the server
 (`Mcp-Session-Id`) belongs to whoever it was given to.
+
+An MCP client comes through the proxy, or to [the endpoint](endpoint.md) at `/mcp`, with its login as
+`Authorization: Bearer $(hoop-mitm token)` instead of Google's OAuth.
 """
 _JSON: Final = """What a request says must have one meaning, or it is refused:
 

@@ -26,6 +26,21 @@ def test_a_table_is_read_and_recorded_with_its_rows(gateway: RunningGateway, dat
     assert doors == ["storage.CreateReadSession", "storage.ReadRows"]
 
 
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("bigquerystorage.us.rep.googleapis.com", ""),
+        ("bigquerystorage.mtls.googleapis.com", "GOOGLE_API_USE_MTLS_ENDPOINT=never"),
+    ],
+)
+def test_other_names_of_the_storage_api_are_served_or_refused_in_words(
+    gateway: RunningGateway, host: str, said: str
+) -> None:
+    outcome = read(gateway.environment(), "table", "acme.shop.customers", "ARROW", host)
+
+    assert said in outcome.complaint if said else len(outcome.result) == 120
+
+
 def test_a_large_result_is_fetched_through_it(gateway: RunningGateway) -> None:
     session = str(uuid7())
     sql = "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 100050)) AS n ORDER BY n"

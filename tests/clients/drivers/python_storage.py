@@ -1,6 +1,6 @@
 """google-cloud-bigquery-storage (gRPC), alone and as google-cloud-bigquery's fast path for results.
 
-python_storage.py table PROJECT.DATASET.TABLE FORMAT | query SQL
+python_storage.py table PROJECT.DATASET.TABLE FORMAT [HOST] | query SQL
 """
 
 import json
@@ -12,8 +12,9 @@ from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 
 def main(action: str, *arguments: str) -> dict[str, object]:
     match action, arguments:
-        case "table", [table, data_format]:
-            return {"rows": read(table, types.DataFormat[data_format])}
+        case "table", [table, data_format, *host]:
+            options = {"api_endpoint": host[0]} if host else None
+            return {"rows": read(BigQueryReadClient(client_options=options), table, types.DataFormat[data_format])}
         case "query", [sql]:
             # Without a page's worth of rows in the first answer, the client turns to the Storage API by itself.
             rows = bigquery.Client().query(sql).result(page_size=1)
@@ -21,9 +22,8 @@ def main(action: str, *arguments: str) -> dict[str, object]:
     raise SystemExit(__doc__)
 
 
-def read(table: str, data_format: types.DataFormat) -> list[dict[str, object]]:
+def read(client: BigQueryReadClient, table: str, data_format: types.DataFormat) -> list[dict[str, object]]:
     project, dataset, name = table.split(".")
-    client = BigQueryReadClient()
     wanted = types.ReadSession(table=f"projects/{project}/datasets/{dataset}/tables/{name}", data_format=data_format)
     session = client.create_read_session(parent=f"projects/{project}", read_session=wanted, max_stream_count=1)
     return [plain(row) for row in client.read_rows(session.streams[0].name).rows(session)]
