@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 LIMIT: Final = 5.0
 """Seconds for one statement."""
 
-_PROCESSES: Final = 2
+PROCESSES: Final = 2
 """One statement that takes its time does not hold the others up."""
 
 _START: Final = 30.0
@@ -44,11 +44,11 @@ class Understanding:
     A statement that takes longer than ``limit`` seconds, or makes its process end, is opaque.
     """
 
-    def __init__(self, *, limit: float = LIMIT) -> None:
+    def __init__(self, *, limit: float = LIMIT, processes: int = PROCESSES) -> None:
         self._limit = limit
         self._cache = cache.Cache()
         self._free: asyncio.LifoQueue[_Process] = asyncio.LifoQueue()
-        self._processes = [_Process() for _ in range(_PROCESSES)]
+        self._processes = [_Process() for _ in range(processes)]
         for process in self._processes:
             self._free.put_nowait(process)
         self._closed = False

@@ -143,7 +143,7 @@ def test_the_executor_does_write(world: World, prey: Prey) -> None:
 def test_no_statement_that_passes_is_executed_as_a_write(prey: Prey) -> None:
     began = prey.run
 
-    @settings(max_examples=2000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=1200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.one_of(_smuggled, _anything, _harmless))
     def passes_and_writes_nothing(statement: str) -> None:
         if decision(statement) == "allow":
@@ -151,7 +151,7 @@ def test_no_statement_that_passes_is_executed_as_a_write(prey: Prey) -> None:
             assert prey.looks() == prey.before
 
     passes_and_writes_nothing()
-    assert prey.run - began > 100
+    assert prey.run - began > 50
 
 
 def test_nor_is_one_of_the_museum(prey: Prey) -> None:
