@@ -12,6 +12,10 @@ _LEAST: Final = 10 * _MIB
 """What BigQuery bills at least, for each table that a query reads and for each query that reads anything."""
 
 
+_RUNS_OTHERS: Final = frozenset({"SCRIPT", "CALL", "EXECUTE_IMMEDIATE"})
+"""Statements that run others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """BigQuery's own answer to a dry run of the same job.
@@ -43,7 +47,7 @@ class Estimate:
     @property
     def is_bound(self) -> bool:
         """Whether it cannot become more, as the tables are now. What a script will read is only known when it runs."""
-        return self.accuracy in ("PRECISE", "UPPER_BOUND") and self.statement_type != "SCRIPT"
+        return self.accuracy in ("PRECISE", "UPPER_BOUND") and self.statement_type not in _RUNS_OTHERS
 
 
 def billed(processed: int, tables: int) -> int:

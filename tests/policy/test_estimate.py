@@ -34,6 +34,7 @@ def test_whole_mib_and_at_least_ten_a_table(processed: int, tables: tuple[TableR
         ("SELECT", "UNKNOWN", False),
         ("SELECT", "SOMETHING_NEW", False),
         ("SCRIPT", "PRECISE", False),
+        ("CALL", "PRECISE", False),
     ],
 )
 def test_only_what_cannot_become_more_is_a_bound(kind: str, accuracy: str, is_bound: bool) -> None:

@@ -91,7 +91,7 @@ class Costs:
 
     def weighs(self, payer: Payer) -> bool:
         """Whether any ceiling or budget applies: only then must the payer's statements be estimated."""
-        return any(payer.is_meant_by(limit) for limit in (*self._config.ceilings, *self._config.budgets))
+        return any(payer.is_meant_by(ceiling) for ceiling in self._config.ceilings) or bool(self._budgets.of(payer))
 
     def of(self, payer: Payer) -> list[BudgetLeft]:
         """How the payer's budgets stand."""
@@ -171,7 +171,7 @@ class Costs:
             if estimate.is_bound:
                 limits.append(estimate.most)
         # 0 would be no limit at all. With 1 what is free can still run.
-        limit = max(1, min(limits, default=2**63 - 1))
+        limit = max(1, min(limits or [estimate.most]))
         if not standing:
             return Admission(limit)
         reserved = limit if limit > 1 else 0

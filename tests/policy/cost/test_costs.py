@@ -266,6 +266,14 @@ def test_whoever_no_limit_is_for_is_not_weighed(tmp_path: Path) -> None:
     runs(Room(tmp_path, budgets=[budget(groups=["analysts"])]), story)
 
 
+def test_who_is_in_no_group_has_no_groups_budget(tmp_path: Path) -> None:
+    async def story(room: Room) -> None:
+        assert room.costs.weighs(payer())
+        assert not room.costs.weighs(payer(Principal("https://idp", "u3")))
+
+    runs(Room(tmp_path, budgets=[budget("group")]), story)
+
+
 # Bills
 
 
