@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -19,11 +19,14 @@ from uuid_utils import uuid7
 
 from hoop_mitm import bigquery
 from hoop_mitm.bigquery import Door, Operation, Resource, waiting
+from hoop_mitm.bigquery.rewriting import with_limit
+from hoop_mitm.bigquery.trial import own_limit
 from hoop_mitm.config import Connection
 from hoop_mitm.credentials import AccessToken
-from hoop_mitm.errors import AskingError, CredentialError, Denied, HoopError, IdentityError
+from hoop_mitm.errors import AskingError, CredentialError, Denied, EstimateRefused, HoopError, IdentityError
 from hoop_mitm.outbound import session
-from hoop_mitm.policy import Question, Ruling, Verdict
+from hoop_mitm.policy import Question, Verdict
+from hoop_mitm.policy.cost import Admission, Payer
 from hoop_mitm.policy.reviews import Grounds, Outcome, Review, deciding
 from hoop_mitm.recording import FlowRecord, Message, Owner, claimed
 from hoop_mitm.recording.records import FlowState
@@ -36,10 +39,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-type Ask = Callable[[Question, Connection, str | None], Awaitable[tuple[Question, Ruling]]]
-
 PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each new try; the last again and again."""
+
+SETTLED: Final = timedelta(minutes=2)
+"""How long after it was sent BigQuery may still make a job of a request."""
 
 AT_ONCE: Final = 8
 """Jobs that are sent at the same time."""
@@ -65,6 +69,7 @@ class _Sent:
     connection: Connection
     body: bytes
     started: datetime
+    admission: Admission | None = None
 
 
 class _HttpError(msgspec.Struct):
@@ -116,15 +121,39 @@ class Execution:
         if subject_token and connection and self._services.sources[connection.name].needs_subject_token:
             self._subject_tokens[review.id] = subject_token
 
+    def forget_all_but(self, open_reviews: Iterable[Review]) -> None:
+        """Keeps no token longer than the request that it came with is open."""
+        for gone in self._subject_tokens.keys() - {review.id for review in open_reviews}:
+            del self._subject_tokens[gone]
+
     def _waits_for_client(self, review: Review) -> bool:
         """With federation nobody but the requester can run it: it waits until they ask for it again."""
         source = self._services.sources.get(review.held.session.connection)
         return source is not None and source.needs_subject_token and review.id not in self._subject_tokens
 
     async def estimated(self, question: Question, subject_token: str | None) -> Question:
-        """The question with an estimate, for people to read, where one can be had."""
-        del subject_token
-        return question
+        """The question with an estimate, which people want to read whether or not a rule does.
+
+        Raises:
+            Denied: BigQuery refuses the dry run: there is no sense in waiting for a review of that.
+        """
+        if question.estimate is not None or question.operation.statement is None:
+            return question
+        payer = Payer(question.principal, question.session_id, question.connection)
+        weighs = self._services.costs.weighs(payer)
+        try:
+            estimate = await self._services.estimates.of(
+                question.operation,
+                connection=self._connections[question.connection],
+                principal=question.principal,
+                subject_token=subject_token,
+            )
+        except Denied as error:
+            if weighs or isinstance(error, EstimateRefused):
+                raise
+            # It cannot be told what it would cost, and nothing but people's curiosity needs to know.
+            return question
+        return replace(question, estimate=estimate)
 
     async def _run(self, review_id: str) -> None:
         for tries in range(10_000):
@@ -140,7 +169,7 @@ class Execution:
                 review = self._holding.store.get(review_id)
                 if review is None or self._waits_for_client(review):
                     return
-            await self._holding.something(PAUSES[min(tries, len(PAUSES) - 1)])
+            await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
 
     async def _step(self, review_id: str) -> bool:
         """One try; whether there is nothing left to do.
@@ -160,8 +189,11 @@ class Execution:
             review.held.session.principal, self._subject_tokens.get(review_id)
         )
         client = self._client(token)
-        if review.state == "EXECUTING" and await self._is_there(client, review, None):
-            return True
+        if review.state == "EXECUTING":
+            if await self._is_there(client, review, None):
+                return True
+            if _now() - (review.sent_at or review.requested_at) > SETTLED:
+                review = await self._change(review, deciding.put_back) or review
         if review.state == "APPROVED" and not await self._may_still(review, connection):
             return True
         return await self._send(client, review, connection, token)
@@ -194,22 +226,41 @@ class Execution:
         Raises:
             Denied: it would be refused.
         """
-        del connection
-        return review.grounds
+        subject_token = self._subject_tokens.get(review.id)
+        question, ruling = await self._services.rules.ask(_question(review), connection, subject_token)
+        match ruling.verdict.decision:
+            case "deny":
+                raise Denied(ruling.verdict.rule, ruling.verdict.message)
+            case "allow":
+                # Nobody needs to be asked any more; what it would read is still what they were shown.
+                return review.grounds
+        question = await self.estimated(question, subject_token)
+        return Grounds.of(question, ruling)
 
     async def _send(self, client: "BigQuery", review: Review, connection: Connection, token: AccessToken) -> bool:
-        begun = await self._change(review, lambda each: deciding.begin(each, str(uuid7())))
+        try:
+            admission = await self._admitted(review, connection)
+        except Denied as error:
+            refusal = error
+            await self._change(review, lambda each: deciding.refuse(each, refusal, _now()))
+            return review.state == "APPROVED"
+        begun = await self._change(review, lambda each: deciding.begin(each, str(uuid7()), _now()))
         if begun is None or begun.state != "EXECUTING":
             return True
-        sent = _Sent(begun, connection, waiting.as_insert(begun.waiting), _now())
+        body = waiting.as_insert(begun.waiting)
+        if admission:
+            body = with_limit(_operation(begun, body), body, admission.limit)
+        sent = _Sent(begun, connection, body, _now(), admission)
         # Whatever happens from here on, there is a record that it was sent.
         await self._record(sent, "open")
         try:
             answer = await asyncio.to_thread(client.insert, begun.held.project, sent.body)
         except AskingError as error:
             await self._record(sent, "failed", error=str(error))
+            self._settle(sent, None)
             raise
         await self._record(sent, "complete", answer)
+        self._settle(sent, answer)
         if answer.status == UNAUTHORIZED:
             self._services.sources[connection.name].invalidate(token)
         if answer.status == CONFLICT:
@@ -225,6 +276,52 @@ class Execution:
             await self._change(begun, lambda each: deciding.executed(each, _now(), None, said))
             return True
         raise CredentialError(f"BigQuery answered {answer.status}.")
+
+    async def _admitted(self, review: Review, connection: Connection) -> Admission | None:
+        """What it may be billed at most: what budgets have for it, and not much more than the reviewers were shown.
+
+        Raises:
+            Denied: no budget pays for it now.
+        """
+        held, costs = review.held, self._services.costs
+        payer = Payer(held.session.principal, held.session.id, connection.name)
+        if held.statement is None or not (costs.weighs(payer) or review.grounds.processed_bytes is not None):
+            return None
+        if charge := costs.find(held.project, held.job_id):
+            # It was sent before; what was set aside for it then is there still.
+            return Admission(max(1, charge.reserved), charge, is_shared=True)
+        subject_token = self._subject_tokens.get(review.id)
+        operation = operation_of(review)
+        estimate = await self._services.estimates.of(
+            operation, connection=connection, principal=held.session.principal, subject_token=subject_token
+        )
+        own = own_limit(operation)
+        if not costs.weighs(payer):
+            return Admission(min(estimate.most, own or estimate.most)) if estimate.is_bound else None
+        return await costs.admit(
+            review.id,
+            payer,
+            estimate,
+            project=held.project,
+            job_id=held.job_id,
+            location=held.location,
+            own_limit=own,
+            subject_token=subject_token,
+        )
+
+    def _settle(self, sent: "_Sent", answer: "Answer | None") -> None:
+        """What it was billed, or that this is asked for."""
+        charge = sent.admission.charge if sent.admission else None
+        if charge is None:
+            return
+        if answer is None or answer.status == CONFLICT:
+            self._services.bills.follow(charge)
+            return
+        path = f"/bigquery/v2/projects/{sent.review.held.project}/jobs"
+        facts = bigquery.job_facts("jobs.insert", path, sent.body, answer.body, answer.status)
+        self._services.bills.answered(
+            charge, facts, answer.status, is_shared=bool(sent.admission and sent.admission.is_shared)
+        )
 
     async def _is_there(self, client: "BigQuery", review: Review, conflict: "Answer | None") -> bool:
         """Whether BigQuery has this very job, by an earlier try; that is then what became of the review."""
@@ -305,6 +402,21 @@ def operation_of(review: Review) -> Operation:
         query=parse_qsl(query, keep_blank_values=True),
         headers={"content-type": "application/json"},
         body=held.body.encode(),
+    )
+
+
+def _question(review: Review) -> Question:
+    """What the rules are asked once more."""
+    held = review.held
+    return Question(
+        principal=held.session.principal,
+        connection=held.session.connection,
+        operation=operation_of(review),
+        session_id=held.session.id,
+        program=held.program,
+        agent=held.session.agent,
+        reason=held.reason,
+        at=_now(),
     )
 
 

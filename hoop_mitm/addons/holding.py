@@ -19,6 +19,7 @@ from hoop_mitm.bigquery import Resource, waiting
 from hoop_mitm.errors import Denied, HoopError
 from hoop_mitm.identity import Principal
 from hoop_mitm.policy import Verdict
+from hoop_mitm.policy.cost import Payer
 from hoop_mitm.policy.reviews import Grounds, Held, Review, Store, deciding, digest_of
 from hoop_mitm.policy.reviews.deciding import Change, Changed
 from hoop_mitm.policy.reviews.store import Happened
@@ -37,6 +38,9 @@ SESSION: Final = "hoop-session"
 
 DOORS: Final = frozenset({"jobs.insert", "jobs.query"})
 """What can wait: BigQuery's own clients wait for a job as long as it takes."""
+
+LARGEST: Final = 2**20
+"""Bytes of a request that is held; a statement of BigQuery's may have as many."""
 
 JSON: Final = {"content-type": "application/json; charset=UTF-8"}
 
@@ -113,6 +117,12 @@ class Holding:
                 "for one. Run it as a query job with any BigQuery client (jobs.insert or jobs.query): that waits.",
             )
         body = flow.request.get_content(strict=True) or b""
+        if len(body) > LARGEST:
+            raise Denied(
+                rule,
+                f"This needs the approval of a member of {groups} (rule {rule}), and nobody can read a request of {len(body)} "
+                f"bytes: {LARGEST} are the most that is held. Send it in parts, or load the data from a file.",
+            )
         if again := await self._asked_before(ticket, question, body):
             self._answer(flow, ticket, again)
             return
@@ -151,9 +161,13 @@ class Holding:
         question = await self.execution.estimated(
             question, ticket.identified.subject_token if ticket.identified else None
         )
+        if question.estimate is not None:
+            # Nobody is to say yes to what no budget pays.
+            payer = Payer(requester, question.session_id, question.connection)
+            self._services.costs.check(payer, question.estimate)
         now, review_id = datetime.now(UTC), str(uuid7())
         held = _held(ticket, question, body, job_id, review_id)
-        grounds = grounds_of(question, ruling)
+        grounds = Grounds.of(question, ruling)
         review = Review(
             id=review_id,
             state="PENDING",
@@ -169,6 +183,7 @@ class Holding:
             review = await asyncio.to_thread(self.store.add, review, asked)
         except KeyError:
             raise Denied("review.duplicate", _ALREADY.format(held.job)) from None
+        self.execution.lend(review, ticket.identified.subject_token if ticket.identified else None)
         self.moved()
         await self.record()
         return review
@@ -296,7 +311,9 @@ class Holding:
     async def _look(self) -> None:
         await self.record()
         now = datetime.now(UTC)
-        for review in await asyncio.to_thread(self.store.to_do):
+        to_do = await asyncio.to_thread(self.store.to_do)
+        self.execution.forget_all_but(to_do)
+        for review in to_do:
             if review.state != "EXECUTING" and now >= review.expires_at:
                 await self.change(review.id, lambda each: deciding.expire(each, datetime.now(UTC)))
             elif review.state != "PENDING":
@@ -319,25 +336,6 @@ def say(flow: http.HTTPFlow, ticket: Ticket, verdict: Verdict, body: bytes, stat
     ticket.verdict = verdict
     flow.request.stream = False
     flow.response = http.Response.make(status, body, JSON)
-
-
-def grounds_of(question: "Question", ruling: "Ruling") -> Grounds:
-    """What reviewers are shown, and what their yes rests on."""
-    assert ruling.review
-    facts, estimate, operation = question.facts, question.estimate, question.operation
-    tables = {*operation.tables, *((*facts.reads, *facts.writes) if facts else ())}
-    return Grounds(
-        rule=ruling.verdict.rule,
-        policy=ruling.policy,
-        groups=ruling.review.groups,
-        min_approvals=ruling.review.min_approvals,
-        kinds=facts.kinds if facts else (),
-        tables=tuple(sorted(map(str, tables))),
-        statement_type=estimate.statement_type if estimate else "",
-        referenced_tables=tuple(sorted(map(str, estimate.referenced_tables))) if estimate else (),
-        processed_bytes=estimate.processed_bytes if estimate else None,
-        price=estimate.price if estimate else None,
-    )
 
 
 def _held(ticket: Ticket, question: "Question", body: bytes, job_id: str, review_id: str) -> Held:

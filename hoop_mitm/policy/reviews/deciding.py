@@ -150,12 +150,19 @@ def reopen(review: Review, grounds: Grounds, why: str) -> Changed | None:
     return fresh, Change("review.reopened", f"It needs a new review: {why}.", None, {"why": why})
 
 
-def begin(review: Review, execution: str) -> Changed | None:
+def begin(review: Review, execution: str, now: datetime) -> Changed | None:
     """It is about to be sent to BigQuery; ``None`` when that is not to happen now."""
     if review.state not in ("APPROVED", "EXECUTING"):
         return None
-    started = replace(review, state="EXECUTING", execution=review.execution or execution)
-    return started, Change("review.executing", "It is sent to BigQuery.", None, {"flow": started.execution})
+    started = replace(review, state="EXECUTING", execution=execution, sent_at=now)
+    return started, Change("review.executing", "It is sent to BigQuery.", None, {"flow": execution})
+
+
+def put_back(review: Review) -> Changed | None:
+    """It was sent, and BigQuery does not have it: before it is sent again, everything is looked at once more."""
+    if review.state != "EXECUTING":
+        return None
+    return replace(review, state="APPROVED"), Change("review.lost", "It was sent, and did not come to BigQuery.")
 
 
 def executed(review: Review, now: datetime, location: str | None, failure: Outcome | None = None) -> Changed | None:

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from hoop_mitm.bigquery.waiting import Waiting
 from hoop_mitm.evidence.canonical import canonical
@@ -12,6 +12,10 @@ from hoop_mitm.identity.identified import Identified
 from hoop_mitm.identity.session import Session
 from hoop_mitm.policy.ruling import ReviewTerms
 from hoop_mitm.policy.verdict import Verdict
+
+if TYPE_CHECKING:
+    from hoop_mitm.policy.question import Question
+    from hoop_mitm.policy.ruling import Ruling
 
 type State = Literal["PENDING", "APPROVED", "EXECUTING", "EXECUTED", "REJECTED", "EXPIRED", "WITHDRAWN"]
 
@@ -101,6 +105,25 @@ class Grounds:
     processed_bytes: int | None = None
     price: Decimal | None = None
 
+    @classmethod
+    def of(cls, question: "Question", ruling: "Ruling") -> Self:
+        """What a ruling that asks for a review rests on."""
+        assert ruling.review
+        facts, estimate, operation = question.facts, question.estimate, question.operation
+        tables = {*operation.tables, *((*facts.reads, *facts.writes) if facts else ())}
+        return cls(
+            rule=ruling.verdict.rule,
+            policy=ruling.policy,
+            groups=ruling.review.groups,
+            min_approvals=ruling.review.min_approvals,
+            kinds=facts.kinds if facts else (),
+            tables=tuple(sorted(map(str, tables))),
+            statement_type=estimate.statement_type if estimate else "",
+            referenced_tables=tuple(sorted(map(str, estimate.referenced_tables))) if estimate else (),
+            processed_bytes=estimate.processed_bytes if estimate else None,
+            price=estimate.price if estimate else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Approval:
@@ -135,6 +158,7 @@ class Review:
         ended_by: who rejected or withdrew it; ``""`` for nobody.
         polled_at: when the client last asked for it.
         execution: id of the flow record of its start at BigQuery.
+        sent_at: when it was sent there last.
         outcome: why there is no job to look at, where there is none.
     """
 
@@ -152,6 +176,7 @@ class Review:
     ended_by: str = ""
     polled_at: datetime | None = None
     execution: str | None = None
+    sent_at: datetime | None = None
     outcome: Outcome | None = None
 
     @property
@@ -167,7 +192,8 @@ class Review:
     @property
     def verdict(self) -> Verdict:
         """What is recorded of the requests that wait for it."""
-        return Verdict("review", self.grounds.rule, "It waits for a review.")
+        groups = ", ".join(self.grounds.groups)
+        return Verdict("review", self.grounds.rule, f"Held for a review by members of {groups}: {self.id}.")
 
     @property
     def waiting(self) -> Waiting:
