@@ -35,7 +35,9 @@ class Cost(Stage):
             return
         costs, payer = self.services.costs, payer_of(ticket)
         if not costs.weighs(payer):
-            self._hold_to_estimate(flow, ticket)
+            if (most := _most(ticket)) and operation.door.name in RUNS:
+                ticket.admission = Admission(min(most, own_limit(operation) or most))
+                self._limit(flow, operation, ticket.admission.limit)
             return
         if ticket.early or operation.door.name not in RUNS:
             raise Denied(
@@ -58,18 +60,9 @@ class Cost(Stage):
             project=operation.project,
             job_id=operation.job_id,
             location=operation.location,
-            own_limit=own_limit(operation),
+            own_limit=min(filter(None, (own_limit(operation), _most(ticket))), default=None),
             subject_token=identified.subject_token,
         )
-        self._limit(flow, operation, ticket.admission.limit)
-
-    def _hold_to_estimate(self, flow: http.HTTPFlow, ticket: Ticket) -> None:
-        """What a rule has allowed because of its estimate does not read much more when it runs."""
-        operation, estimate = ticket.operation, ticket.estimate
-        assert operation
-        if estimate is None or not estimate.is_bound or operation.door.name not in RUNS:
-            return
-        ticket.admission = Admission(min(estimate.most, own_limit(operation) or estimate.most))
         self._limit(flow, operation, ticket.admission.limit)
 
     @staticmethod
@@ -127,6 +120,13 @@ class Cost(Stage):
         admission, ticket.admission = ticket.admission, None
         if admission is not None and admission.charge is not None and not admission.is_shared:
             self.services.costs.drop(admission.charge)
+
+
+def _most(ticket: Ticket) -> int | None:
+    """What a rule has allowed because of its estimate is held to it: it does not read much more when it runs."""
+    if ticket.ruling is None or not ticket.ruling.rests_on_estimate or ticket.estimate is None:
+        return None
+    return ticket.estimate.most if ticket.estimate.is_bound else None
 
 
 def payer_of(ticket: Ticket) -> Payer:

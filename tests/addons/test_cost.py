@@ -29,6 +29,19 @@ CHEAP = "SELECT COUNT(id) AS n FROM shop.orders"
 DEAR = "SELECT COUNT(*) AS n FROM shop.orders AS o JOIN shop.customers AS c ON o.customer_id = c.id"
 """Billed 20 MiB: two tables."""
 
+POLICY = {
+    "rules": [
+        {
+            "name": "little",
+            "groups": ["pipelines"],
+            "tables": ["shop.weighed"],
+            "max_bytes": "25MiB",
+            "verdict": "allow",
+        },
+        {"name": "all", "opaque": True, "verdict": "allow"},
+    ]
+}
+
 COST = {
     "ceilings": [{"name": "small", "principals": ["alice@acme.example"], "bytes": "15MiB"}],
     "budgets": [
@@ -39,8 +52,8 @@ COST = {
 
 @pytest.fixture(scope="module")
 def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A ceiling for alice, a budget for bob, nothing for ci."""
-    with RunningGateway(world, tmp_path_factory.mktemp("limited"), cost=COST) as running:
+    """A ceiling for alice, a budget for bob, for ci only a rule that wants to know what some statements read."""
+    with RunningGateway(world, tmp_path_factory.mktemp("limited"), cost=COST, policy=POLICY) as running:
         yield running
 
 
@@ -151,6 +164,19 @@ def test_whoever_has_no_limit_is_not_kept_waiting(limited: RunningGateway, front
 
     assert front.tried() == []
     assert "maximumBytesBilled" not in front.ran()[0]
+
+
+def test_what_a_rule_allowed_because_of_its_estimate_is_held_to_it(limited: RunningGateway, front: Front) -> None:
+    """Whoever can make a table grow while the estimate is remembered gets no more past the rule."""
+    assert ask(limited, "bob", "CREATE OR REPLACE TABLE shop.weighed (x STRING)", dryRun=False).status == 200
+    statement = "SELECT MAX(LENGTH(x)) AS n FROM shop.weighed"
+    assert ask(limited, "ci", statement).status == 200
+    assert front.ran()[-1]["maximumBytesBilled"] == str(10 * MIB)
+
+    assert ask(limited, "bob", "INSERT INTO shop.weighed SELECT REPEAT('x', 26000000)").status == 200
+    got = ask(limited, "ci", statement)
+
+    assert (got.status, "exceeded limit for bytes billed" in got.message) == (400, True)
 
 
 def test_a_dry_run_of_the_clients_own_is_free(limited: RunningGateway, front: Front) -> None:
