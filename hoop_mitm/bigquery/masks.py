@@ -15,6 +15,7 @@ _NEEDED: Final[Mapping[str, frozenset[str]]] = {
 """What an answer must say, by the door that it comes through."""
 
 _HEADER: Final = "x-goog-fieldmask"
+_FIRST = re.compile(r"[(/]")
 _PLAIN = re.compile(r"[A-Za-z0-9_*,/()]*")
 
 
@@ -41,16 +42,21 @@ def check(door: str, mask: str, *, dry_run: bool) -> None:
     needed = _NEEDED.get(door, frozenset())
     if dry_run or not needed:
         return
-    fields = _top_level(mask)
-    if "*" not in fields and (missing := sorted(needed - fields)):
+    whole, narrowed = _top_level(mask)
+    missing = (frozenset() if "*" in whole else needed - whole) | (needed & narrowed)
+    if "*" in narrowed:
+        # Readers could differ on what it leaves of a field that is named besides.
+        missing = needed
+    if missing:
         raise Unreadable(
-            f"its fields mask leaves out {', '.join(missing)}, without which nobody knows whose job this is and what it "
-            "cost. Add it to fields, or leave fields away."
+            f"its fields mask leaves out {', '.join(sorted(missing))}, without which nobody knows whose job this is and what "
+            "it cost. Add it to fields, or leave fields away."
         )
 
 
-def _top_level(mask: str) -> frozenset[str]:
-    """The fields of the answer itself that a mask keeps whole: of ``a,b(c),d/e`` it is ``a``."""
+def _top_level(mask: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields of the answer itself that a mask keeps whole, and those of which it keeps parts: of ``a,b(c),d/e`` it is
+    ``a``, and ``b`` and ``d``."""
     depth, names, name = 0, [], ""
     for letter in f"{mask},":
         depth += (letter == "(") - (letter == ")")
@@ -59,4 +65,6 @@ def _top_level(mask: str) -> frozenset[str]:
             name = ""
         else:
             name += letter
-    return frozenset(name for name in names if "(" not in name and "/" not in name)
+    first = {name: _FIRST.split(name, maxsplit=1)[0] for name in names}
+    whole = frozenset(name for name in names if first[name] == name)
+    return whole, frozenset(first[name] for name in names if first[name] != name)

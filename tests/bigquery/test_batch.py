@@ -1,6 +1,10 @@
 """Batches: several requests in one, each of which must be understood."""
 
+import email
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hoop_mitm.bigquery import batch, find, read
 from hoop_mitm.bigquery.operation import TableRef
@@ -102,6 +106,34 @@ def test_a_batch_that_is_refused_names_the_part(data, words):
     with pytest.raises(Denied) as refused:
         understood(data)
     assert words in str(refused.value)
+
+
+SNIPPETS = st.sampled_from(
+    ["--===1==", "--===1==--", "\n", "\r\n", "\n\n", " ", "\t", ":", "GET", "Accept: a", "Authorization: Bearer x", "\x00", "é",
+     "Content-Type: application/http", f"GET {V2}/queries/j HTTP/1.1", "Content-Length: 3", "\x85", "HTTP/1.1"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 600), SNIPPETS), max_size=4), st.booleans())
+def test_what_leaves_is_what_was_understood(changes, crlf):
+    """Whatever was put into a batch, another reader finds the same requests in what leaves, and no credential."""
+    text = body(part(TABLES, headers="Accept: a/b\n"), part(ORDERS, identity="<a + 2>")).decode()
+    text = text.replace("\n", "\r\n") if crlf else text
+    for place, snippet in changes:
+        text = text[:place] + snippet + text[place:]
+    data = text.encode()
+    try:
+        operation = understood(data)
+    except Denied:
+        return
+    leaves = batch.rewritten(data, {"content-type": KIND})
+    read_by_another = email.message_from_bytes(f"Content-Type: {KIND}\r\n\r\n".encode() + leaves)
+    requests = [each.get_payload() for each in read_by_another.get_payload()]
+    assert len(requests) == len(operation.parts)
+    for request, found in zip(requests, batch.parts(data, KIND), strict=True):
+        assert request.splitlines()[0] == f"{found.method} {found.target} HTTP/1.1"
+        assert "uthorization" not in request
 
 
 @pytest.mark.parametrize(

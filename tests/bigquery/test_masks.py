@@ -1,8 +1,11 @@
 """Masks of fields: what may be left out of an answer, and what not."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hoop_mitm.bigquery import masks
+from hoop_mitm.devkit import masks as devkit
 from hoop_mitm.errors import Denied
 
 
@@ -36,6 +39,9 @@ def test_a_mask_that_leaves_what_is_needed(door, mask):
         ("jobs.insert", "configuration/jobReference", "jobReference"),
         ("jobs.insert", "kind(*)", "jobReference"),
         ("jobs.upload", "status", "jobReference"),
+        ("jobs.insert", "*,jobReference/jobId", "jobReference"),
+        ("jobs.insert", "jobReference,jobReference/jobId", "jobReference"),
+        ("jobs.insert", "jobReference,*/jobId", "jobReference"),
         ("jobs.insert", "(jobReference", "jobReference"),
         ("jobs.insert", "jobreference", "jobReference"),
         ("jobs.query", "rows", "jobReference, totalBytesBilled"),
@@ -46,6 +52,26 @@ def test_a_mask_that_leaves_what_is_needed(door, mask):
 def test_a_mask_that_hides_whose_job_it_is_or_what_it_cost(door, mask, missing):
     with pytest.raises(Denied, match=f"leaves out {missing},"):
         masks.check(door, mask, dry_run=False)
+
+
+NAMES = st.sampled_from(["jobReference", "totalBytesBilled", "jobId", "rows", "*", "", "x"])
+MARKS = st.sampled_from([",", ",", "/", "(", ")", "),", ""])
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(NAMES, MARKS), min_size=1, max_size=8))
+def test_whatever_passes_leaves_what_is_needed(pieces):
+    """As a reader that knows nothing of the check applies it."""
+    mask = "".join(name + mark for name, mark in pieces)
+    answer = {"jobReference": {"jobId": "j", "projectId": "p"}, "totalBytesBilled": "1", "rows": [{"x": 1}]}
+    try:
+        masks.check("jobs.query", mask, dry_run=False)
+        left = devkit.apply(devkit.parse(mask), answer)
+    except (Denied, ValueError):
+        return
+    assert {name: left[name] for name in ("jobReference", "totalBytesBilled")} == {
+        name: answer[name] for name in ("jobReference", "totalBytesBilled")
+    }
 
 
 def test_an_estimate_makes_no_job():
