@@ -3,10 +3,33 @@
 from pathlib import Path
 
 from hoop_mitm.config import Config, Connection, Federation, writing
+from hoop_mitm.config.policy import PolicyWords
 from hoop_mitm.devkit.google import WORKFORCE_AUDIENCE
 
+ANALYSTS_READ = PolicyWords.model_validate({
+    "rules": [
+        {"name": "analysts-read", "verdict": "allow", "groups": ["analysts"], "read_only": True},
+        {
+            "name": "analysts-do-not-write",
+            "verdict": "deny",
+            "groups": ["analysts"],
+            "message": "Analysts read here, and change nothing.",
+        },
+        {"name": "everybody-else", "verdict": "allow", "opaque": True},
+    ]
+})  # fmt: skip
+"""The sandbox's policy: alice and bob are analysts, the machine ci is not."""
 
-def for_sandbox(world: Config, own: Config | None, *, listen: str, directory: Path, recordings: Path) -> Config:
+
+def for_sandbox(
+    world: Config,
+    own: Config | None,
+    *,
+    listen: str,
+    directory: Path,
+    recordings: Path,
+    policy: PolicyWords | None = None,
+) -> Config:
     """``own``, or ``world`` where there is none, with what only the sandbox can know.
 
     Of somebody's own ``hoop.yaml`` everything holds except: where the gateway listens and keeps its files; the
@@ -20,6 +43,7 @@ def for_sandbox(world: Config, own: Config | None, *, listen: str, directory: Pa
         listen: ``host:port``.
         directory: of the gateway's keys and certificates.
         recordings: of journal and archive.
+        policy: where somebody has no ``hoop.yaml`` of their own.
     """
     chosen = own or world
     places = {"listen": listen, "certs": directory / "certs", "state": directory / "state"}
@@ -28,6 +52,7 @@ def for_sandbox(world: Config, own: Config | None, *, listen: str, directory: Pa
             "gateway": chosen.gateway.model_copy(update={**places, "upstream": world.gateway.upstream}),
             "identity": chosen.identity.model_copy(update={"issuers": world.identity.issuers}),
             "connections": _connections(world, own) if own else world.connections,
+            "policy": own.policy if own else policy,
             "recording": chosen.recording.model_copy(update={"directory": recordings, "heads": ()}),
         }
     )

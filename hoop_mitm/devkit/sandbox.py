@@ -168,6 +168,7 @@ class Sandbox:
             listen=f"127.0.0.1:{free_port()}",
             directory=self.directory / "gateway",
             recordings=self.recordings,
+            policy=gateway_config.ANALYSTS_READ,
         )
 
     def _start_gateway(self) -> GatewayProcess:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 SANDBOX = [sys.executable, "-m", "hoop_mitm.cli", "sandbox"]
@@ -140,3 +141,31 @@ def test_without_a_command_it_prints_the_environment_and_stays(tmp_path, number)
         run.send_signal(number)
         assert run.wait(60) == 0
     assert (client.returncode, client.stdout) == (7, "900\n"), client.stderr
+
+
+WRITING = """
+import sys
+from google.cloud import bigquery
+client = bigquery.Client()
+try:
+    client.query("DELETE FROM shop.orders WHERE true").result()
+except Exception as error:
+    print(type(error).__name__, error)
+(row,) = client.query_and_wait("SELECT COUNT(*) AS n FROM shop.orders")
+print(row.n)
+"""
+
+
+def test_analysts_read_and_do_not_write(tmp_path):
+    (tmp_path / "client.py").write_text(WRITING)
+    run = subprocess.run(
+        [*SANDBOX, "--as", "alice", "--dir", tmp_path / "d", "--", "python", tmp_path / "client.py"],
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    refused, *_, rows = run.stdout.splitlines()
+    assert refused.startswith("Forbidden 403")
+    assert "Analysts read here, and change nothing. (hoop-mitm, policy.analysts-do-not-write: DELETE" in refused
+    assert rows == "900", "the rows are still there"
+    with duckdb.connect(tmp_path / "d/recordings/hoop.duckdb", read_only=True) as archive:
+        flows = archive.sql("SELECT door, rule FROM flows WHERE decision = 'deny'").fetchall()
+    assert flows == [("jobs.insert", "policy.analysts-do-not-write")], "one request, no retries"
