@@ -154,10 +154,12 @@ class _Process:
         """Ends it at once; ``start`` brings up another."""
         self._ended = True
         if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._child.kill()
+            # The transport kills it and lets go of its pipes, whoever waits at them and however soon the loop ends;
+            # asyncio has no other way to do that without waiting.
+            self._child._transport.close()  # type: ignore[attr-defined] # noqa: SLF001
 
     async def end(self) -> None:
+        """Returns when it has ended."""
         self.kill()
         if self._child is not None:
             await self._child.wait()

@@ -9,7 +9,7 @@ from hoop_mitm.sql import Understanding, understand
 from hoop_mitm.sql.process import _Process
 
 # sqlglot needs long for this; that it is long enough to be stopped is asserted.
-BOMB = "SELECT " + ",".join(["(SELECT max(a) FROM shop.b WHERE c IN (SELECT d FROM shop.e))"] * 7000)
+BOMB = "SELECT " + ",".join(["(SELECT max(a) FROM shop.b WHERE c IN (SELECT d FROM shop.e))"] * 6000)
 
 
 async def _longest_pause(stop: asyncio.Event) -> float:
