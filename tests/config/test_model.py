@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from hoop_mitm.certs import vouched_for
 from hoop_mitm.config import Gateway, Identity, Issuer, Keep, is_loopback, split_host_port
 
 
@@ -160,3 +161,28 @@ def test_an_endpoint_beyond_loopback_speaks_tls(settings, problem):
     else:
         with pytest.raises(ValidationError, match=problem):
             Gateway(**settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("bigquery-acme.p.googleapis.com", None),
+        ("BigQueryStorage-Acme.p.googleapis.com.", None),
+        ("storage-acme.p.googleapis.com", "no private name"),
+        ("bigquery.p.googleapis.com", "no private name"),
+        ("p.googleapis.com", "no private name"),
+        ("bigquery-acme.p.googleapis.com.evil.example", "no private name"),
+        ("bigquery.acme.internal", "no private name"),
+        ("https://bigquery-acme.p.googleapis.com", "host name"),
+        ("*.p.googleapis.com", "host name"),
+    ],
+)
+def test_a_private_host_is_bigquerys(host, problem):
+    """The authority vouches for it, and the credential goes there."""
+    if problem is None:
+        [private] = Gateway(private_hosts=(host,)).private_hosts
+        assert private == host.lower().rstrip(".")
+        assert private in vouched_for(Gateway(private_hosts=(host,)))
+    else:
+        with pytest.raises(ValidationError, match=problem):
+            Gateway(private_hosts=(host,))
