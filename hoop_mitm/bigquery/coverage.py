@@ -58,7 +58,8 @@ take cannot be set: such a query carries no label of the session, and no limit o
 (`Mcp-Session-Id`) belongs to whoever it was given to.
 
 An MCP client comes through the proxy, or to [the endpoint](endpoint.md) at `/mcp`, with its login as
-`Authorization: Bearer $(hoop-mitm token)` instead of Google's OAuth.
+`Authorization: Bearer $(hoop-mitm token)` instead of Google's OAuth. Its greeting names no project, so where the gateway has
+several connections it needs a session of one of them, as `hoop-mitm run` gives it.
 """
 _JSON: Final = """What a request says must have one meaning, or it is refused:
 
