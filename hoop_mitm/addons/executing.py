@@ -57,6 +57,9 @@ OK, REFUSED = range(200, 300), range(400, 500)
 AGAIN: Final = frozenset({401, 408, 409, 429})
 """Of the answers 4xx, those that do not say what BigQuery thinks of the job."""
 
+LATER: Final = frozenset({"rateLimitExceeded", "jobRateLimitExceeded", "backendError"})
+"""Reasons with which BigQuery refuses a job for the moment."""
+
 _INSERT: Final = Door("jobs.insert", "admin", body="json")
 _PLACE = re.compile(r"Already Exists: Job [^ ]*:([A-Za-z0-9-]+)\.")
 
@@ -264,14 +267,14 @@ class Execution:
         if answer.status == UNAUTHORIZED:
             self._services.sources[connection.name].invalidate(token)
         if answer.status == CONFLICT:
-            return await self._is_there(client, begun, answer) or await self._is_taken(begun)
+            return await self._is_there(client, begun, answer)
         if answer.status in OK:
             place = _read(answer, _Made, _Made()).job_reference.location
             await self._change(begun, lambda each: deciding.executed(each, _now(), place))
             return True
-        if answer.status in REFUSED and answer.status not in AGAIN:
-            complaint = _read(answer, _Failed, _Failed()).error
-            reason = str((complaint.errors or [{}])[0].get("reason") or "invalid")
+        complaint = _read(answer, _Failed, _Failed()).error
+        reason = str((complaint.errors or [{}])[0].get("reason") or "invalid")
+        if answer.status in REFUSED and answer.status not in AGAIN and reason not in LATER:
             said = Outcome(complaint.message or f"BigQuery answered {answer.status}.", reason, answer.status)
             await self._change(begun, lambda each: deciding.executed(each, _now(), None, said))
             return True
@@ -324,23 +327,24 @@ class Execution:
         )
 
     async def _is_there(self, client: "BigQuery", review: Review, conflict: "Answer | None") -> bool:
-        """Whether BigQuery has this very job, by an earlier try; that is then what became of the review."""
+        """Whether BigQuery has this very job, by an earlier try; that is then what became of the review.
+
+        Args:
+            conflict: BigQuery's answer that there is a job of that id; where there is another, nothing more is to be done
+                either.
+        """
         held = review.held
         place = held.location
         if conflict and (found := _PLACE.search(_read(conflict, _Failed, _Failed()).error.message)):
             place = found[1]
         job = await asyncio.to_thread(client.job, held.project, held.job_id, place)
-        # Only the gateway can have written that label.
-        if job is None or job.labels.get("hoop-review") != review.id:
+        if job is None:
             return False
-        await self._change(review, lambda each: deciding.executed(each, _now(), job.location))
-        return True
-
-    async def _is_taken(self, review: Review) -> bool:
-        taken = Outcome(
-            f"Already Exists: Job {review.held.job}. Send it again with another job id.", "duplicate", CONFLICT
-        )
-        await self._change(review, lambda each: deciding.executed(each, _now(), None, taken))
+        taken = None
+        # Only the gateway can have written that label.
+        if job.labels.get("hoop-review") != review.id:
+            taken = Outcome(f"Already Exists: Job {held.job}. Send it again with another job id.", "duplicate")
+        await self._change(review, lambda each: deciding.executed(each, _now(), job.location, taken))
         return True
 
     async def _change(self, review: Review, decide: Callable[[Review], deciding.Changed | None]) -> Review | None:

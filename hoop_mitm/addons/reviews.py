@@ -49,7 +49,7 @@ class Reviews(Stage):
         self.services.check_still_welcome(ticket)
         if review.state != "EXECUTED" or review.outcome:
             self._answer(flow, ticket, operation.door.name, review)
-        elif review.held.location and "location" not in flow.request.query:
+        elif review.held.location and operation.location is None:
             # The client was told none, and BigQuery finds a job by its id alone only in the US and the EU.
             flow.request.path = with_location(flow.request.path, review.held.location)
 

@@ -26,7 +26,7 @@ RULES = [
     {
         "name": "deletions",
         "verdict": "review",
-        "kinds": ["DELETE", "CREATE_TABLE_AS_SELECT"],
+        "kinds": ["DELETE", "COPY"],
         "review": {"groups": ["reviewers"], "expires": "1h"},
     },
     {
@@ -353,6 +353,38 @@ def test_it_expires(alice: Person, bob: Person, table: str) -> None:
 def test_dry_runs_pass(alice: Person, table: str) -> None:
     body = {"query": f"DELETE FROM {table} WHERE true", "useLegacySql": False, "dryRun": True}
     assert alice.say("POST", QUERIES, body)["jobComplete"]
+
+
+def test_a_job_without_a_statement_waits_too(alice: Person, bob: Person, table: str) -> None:
+    job, (dataset, source) = name(), table.split(".")
+    there = {"projectId": "acme", "datasetId": dataset}
+    copy = {"sourceTable": {**there, "tableId": source}, "destinationTable": {**there, "tableId": f"{source}_copy"}}
+    body = {"jobReference": {"projectId": "acme", "jobId": job}, "configuration": {"copy": copy}}
+
+    assert alice.say("POST", JOBS, body)["status"] == {"state": "PENDING"}
+    review = bob.review_of(job)
+    assert (review["kinds"], review["tables"]) == (["COPY"], [f"acme.{table}", f"acme.{table}_copy"])
+    assert review["configuration"]["copy"] == copy
+    bob.approve(job)
+
+    until(lambda: alice.say("GET", f"{JOBS}/{job}")["status"]["state"] == "DONE")
+    assert rows(alice, f"{table}_copy") == 3
+
+
+def test_an_id_that_bigquery_knows_already_is_taken(
+    reviewed: RunningGateway, world: World, alice: Person, bob: Person, table: str
+) -> None:
+    """Made past the gateway, or before its memory: what was approved must not seem to have run."""
+    job = name()
+    alice.insert(f"DELETE FROM {table} WHERE true", job)
+    world.bigquery.jobs.run("acme", {"query": {"query": "SELECT 1", "useLegacySql": False}}, "somebody", job)
+
+    bob.approve(job)
+
+    got = alice.ask("GET", f"{QUERIES}/{job}?timeoutMs=20000")
+    assert (got.status, "Already Exists" in got.message) == (403, True)
+    assert rows(alice, table) == 3
+    assert "review.executed" in events(reviewed, bob.review_of(job)["id"])
 
 
 def test_what_cannot_wait_is_refused_in_words(alice: Person, table: str) -> None:

@@ -116,7 +116,7 @@ class Grounds:
             policy=ruling.policy,
             groups=ruling.review.groups,
             min_approvals=ruling.review.min_approvals,
-            kinds=facts.kinds if facts else (),
+            kinds=facts.kinds if facts else (operation.job_type.upper(),) if operation.job_type else (),
             tables=tuple(sorted(map(str, tables))),
             statement_type=estimate.statement_type if estimate else "",
             referenced_tables=tuple(sorted(map(str, estimate.referenced_tables))) if estimate else (),
