@@ -1,13 +1,17 @@
 """Ceilings and budgets: who is let through, with which limit, and what it takes."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hoop_mitm.config import Cost
 from hoop_mitm.errors import Denied, RecordingError
@@ -331,6 +335,57 @@ def test_two_requests_that_turn_out_to_be_one_job_are_paid_for_once(tmp_path: Pa
         assert room.costs.open() == []
 
     runs(Room(tmp_path, budgets=[budget()]), story)
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(0, 60), st.sampled_from(["", "j", "k"])),
+        st.tuples(st.just("bill"), st.integers(0, 9), st.floats(0, 1)),
+        st.tuples(st.just("fail"), st.integers(0, 9), st.none()),
+        st.tuples(st.just("restart"), st.none(), st.none()),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(actions=ACTIONS)
+def test_whatever_happens_in_whatever_order_no_more_is_billed_than_there_is(
+    actions: list[tuple[str, Any, Any]],
+) -> None:
+    """BigQuery bills anything up to the limit that a job came with, whatever was estimated."""
+    billed: list[int] = []
+    limits: dict[str, int] = {}
+
+    async def story(room: Room) -> None:
+        for action, number, more in actions:
+            running = room.costs.open()
+            match action:
+                case "ask":
+                    with contextlib.suppress(Denied):
+                        admission = await room.admit(number, job_id=more or None)
+                        assert admission.charge
+                        # Of two requests for one job BigQuery takes either.
+                        known = limits.get(admission.charge.id, 0)
+                        limits[admission.charge.id] = max(known, admission.limit if admission.limit > 1 else 0)
+                case "bill" if number < len(running):
+                    charge = running[number]
+                    bill = int(limits[charge.id] * more)
+                    room.costs.settle(charge, bill)
+                    billed.append(bill)
+                case "fail" if number < len(running):
+                    room.costs.drop(running[number])
+                case "restart":
+                    before = room.costs.of(payer())
+                    await room.again()
+                    assert room.costs.of(payer()) == before
+            [standing] = room.costs.of(payer())
+            assert standing.used == sum(billed)
+            assert standing.used + standing.reserved <= standing.limit
+            assert standing.reserved == sum(limits[charge.id] for charge in room.costs.open())
+
+    with TemporaryDirectory() as state:
+        runs(Room(Path(state), budgets=[budget()]), story)
 
 
 # The ledger
