@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 LIMIT: Final = 5.0
 """Seconds for one statement."""
 
-PROCESSES: Final = 2
-"""One statement that takes its time does not hold the others up."""
+SHORT: Final = 2**14
+"""Characters. What is longer has a process of its own: only that can take long, and it holds nothing else up."""
 
 _START: Final = 30.0
 """Seconds for a process to come up; on a busy machine the parser alone is imported for a second."""
@@ -44,20 +44,18 @@ class Understanding:
     A statement that takes longer than ``limit`` seconds, or makes its process end, is opaque.
     """
 
-    def __init__(self, *, limit: float = LIMIT, processes: int = PROCESSES) -> None:
+    def __init__(self, *, limit: float = LIMIT) -> None:
         self._limit = limit
         self._cache = cache.Cache()
-        self._free: asyncio.LifoQueue[_Process] = asyncio.LifoQueue()
-        self._processes = [_Process() for _ in range(processes)]
-        for process in self._processes:
-            self._free.put_nowait(process)
+        self._short, self._long = self._processes = _Process(), _Process()
         self._closed = False
 
     async def warm(self) -> None:
         """Starts its processes, so that the first statement does not wait for them. Never needed."""
         for process in self._processes:
-            with contextlib.suppress(OSError, TimeoutError):
-                await process.start()
+            async with process.free:
+                with contextlib.suppress(OSError, EOFError, TimeoutError):
+                    await process.start()
 
     async def of(
         self, statement: str, *, project: str, default_dataset: Dataset | None = None, legacy: bool = False
@@ -89,23 +87,23 @@ class Understanding:
             await process.end()
 
     async def _ask(self, task: Task) -> StatementFacts:
-        process = await self._free.get()
-        answered = False
-        try:
-            if self._closed:
-                raise EOFError
-            await process.start()
-            process.is_asked = True
-            async with asyncio.timeout(self._limit):
-                facts = await process.ask(task)
-            answered = True
-            return facts
-        finally:
-            process.is_asked = False
-            # What was asked of it and not taken would be the next one's answer.
-            if not answered:
-                process.kill()
-            self._free.put_nowait(process)
+        process = self._short if len(task.statement) <= SHORT else self._long
+        async with process.free:
+            answered = False
+            try:
+                if self._closed:
+                    raise EOFError
+                await process.start()
+                process.is_asked = True
+                async with asyncio.timeout(self._limit):
+                    facts = await process.ask(task)
+                answered = True
+                return facts
+            finally:
+                process.is_asked = False
+                # What was asked of it and not taken would be the next one's answer.
+                if not answered:
+                    process.kill()
 
 
 def _not_understood(reason: str) -> StatementFacts:
@@ -116,6 +114,7 @@ class _Process:
     """A child that runs ``hoop_mitm.sql.child``, started when it is needed."""
 
     def __init__(self) -> None:
+        self.free = asyncio.Lock()
         self.is_asked = False
         self._child: asyncio.subprocess.Process | None = None
         self._ended = False

@@ -6,10 +6,13 @@ import time
 import pytest
 
 from hoop_mitm.sql import Understanding, understand
-from hoop_mitm.sql.process import _Process
+from hoop_mitm.sql.process import SHORT, _Process
 
 # sqlglot needs long for this; that it is long enough to be stopped is asserted.
 BOMB = "SELECT " + ",".join(["(SELECT max(a) FROM shop.b WHERE c IN (SELECT d FROM shop.e))"] * 6000)
+
+PADDING = f"/* {'x' * SHORT} */"
+"""Makes a statement one of the long ones."""
 
 
 async def _longest_pause(stop: asyncio.Event) -> float:
@@ -43,15 +46,17 @@ def test_it_says_what_the_library_says_and_knows_it_the_next_time() -> None:
 
 def test_what_takes_too_long_is_opaque_and_stops_neither_the_loop_nor_the_others() -> None:
     async def ask() -> None:
-        understanding = Understanding(limit=1.0, processes=1)
+        understanding = Understanding(limit=1.0)
         await understanding.warm()
         stop = asyncio.Event()
         watch = asyncio.create_task(_longest_pause(stop))
         try:
             bombs = [asyncio.create_task(understanding.of(BOMB + f" -- {n}", project="acme")) for n in range(2)]
+            assert (await understanding.of("SELECT 2", project="acme")).verb == "read"
+            assert not any(bomb.done() for bomb in bombs)
             facts = await asyncio.gather(*bombs)
             assert all("longer than 1 seconds" in each.opaque and each.verb == "admin" for each in facts)
-            assert (await understanding.of("SELECT 1", project="acme")).verb == "read"
+            assert (await understanding.of(f"SELECT 1 {PADDING}", project="acme")).verb == "read"
         finally:
             stop.set()
             pause = await watch
@@ -64,16 +69,16 @@ def test_what_takes_too_long_is_opaque_and_stops_neither_the_loop_nor_the_others
 
 def test_a_process_that_dies_makes_one_statement_opaque_and_is_started_again() -> None:
     async def ask() -> None:
-        understanding = Understanding(processes=1)
+        understanding = Understanding()
         await understanding.warm()
         try:
             asked = asyncio.create_task(understanding.of(BOMB, project="acme"))
-            (process,) = understanding._processes
+            process = understanding._long
             while not process.is_asked:
                 await asyncio.sleep(0.005)
             process.kill()
             assert "parser ended" in (await asked).opaque
-            assert (await understanding.of("SELECT 1", project="acme")).verb == "read"
+            assert (await understanding.of(f"SELECT 1 {PADDING}", project="acme")).verb == "read"
         finally:
             understanding.close()
         await understanding.closed()
@@ -83,7 +88,7 @@ def test_a_process_that_dies_makes_one_statement_opaque_and_is_started_again() -
 
 def test_an_answer_that_nobody_waited_for_is_not_the_next_ones() -> None:
     async def ask() -> None:
-        understanding = Understanding(processes=1)
+        understanding = Understanding()
         try:
             gone = asyncio.create_task(understanding.of(BOMB, project="acme"))
             while not any(process.is_asked for process in understanding._processes):
@@ -91,7 +96,9 @@ def test_an_answer_that_nobody_waited_for_is_not_the_next_ones() -> None:
             gone.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await gone
-            found = await asyncio.gather(*(understanding.of(f"DROP TABLE d.t{n}", project="p") for n in range(6)))
+            found = await asyncio.gather(
+                *(understanding.of(f"DROP TABLE d.t{n} {PADDING}", project="p") for n in range(6))
+            )
             assert [each.writes[0].table for each in found] == [f"t{n}" for n in range(6)]
         finally:
             understanding.close()
