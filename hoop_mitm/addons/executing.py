@@ -238,7 +238,7 @@ class Execution:
                 # Nobody needs to be asked any more; what it would read is still what they were shown.
                 return review.grounds
         question = await self.estimated(question, subject_token)
-        return Grounds.of(question, ruling)
+        return Grounds.of(question, ruling, self._services.costs.prices.currency)
 
     async def _send(self, client: "BigQuery", review: Review, connection: Connection, token: AccessToken) -> bool:
         try:

@@ -167,7 +167,7 @@ class Holding:
             self._services.costs.check(payer, question.estimate)
         now, review_id = datetime.now(UTC), str(uuid7())
         held = _held(ticket, question, body, job_id, review_id)
-        grounds = Grounds.of(question, ruling)
+        grounds = Grounds.of(question, ruling, self._services.costs.prices.currency)
         review = Review(
             id=review_id,
             state="PENDING",

@@ -6,12 +6,15 @@ import hmac
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from uuid_utils import uuid7
 
+from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.http import Request, Response, Servers
 from hoop_mitm.devkit.pki import WorldCA
 from hoop_mitm.devkit.world import World
@@ -83,6 +86,7 @@ def reviewed(world: World, hook: Hook, tmp_path_factory: pytest.TempPathFactory)
     with RunningGateway(
         world,
         tmp_path_factory.mktemp("reviewed"),
+        gateway={"endpoint": f"127.0.0.1:{free_port()}"},
         policy={"rules": RULES},
         reviews={"webhooks": [hook.config], "machines": {machine: ["reviewers"]}},
     ) as running:
@@ -194,6 +198,7 @@ def test_a_held_job_is_pending_until_it_is_approved_and_then_has_rows(
     assert review["tables"] == [f"acme.{table}"]
     assert (review["kinds"], review["rule"], review["client"]) == (["DELETE"], "policy.deletions", "waiting")
     assert review["estimated_bytes"] is not None
+    assert (float(review["estimated_cost"]) >= 0, review["currency"]) == (True, "USD")
     assert made["configuration"]["labels"]["hoop-review"] == review["id"]
 
     bob.approve(job)
@@ -311,6 +316,59 @@ def test_who_may_not_decide(reviewed: RunningGateway, alice: Person, bob: Person
     stale = {"digest": "0" * 64}
     assert "Look at it again" in carol(reviewed).say("POST", approve, stale, 409)["error"]["message"]
     assert bob.review_of(job)["state"] == "PENDING"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        REVIEWS,
+        "/hoop/v1",
+        "/hoop/v2/reviews",
+        "//hoop/v1/reviews",
+        "/bigquery/v2/../../hoop/v1/reviews",
+        "/hoop/v1/../../bigquery/v2/projects/acme/jobs",
+    ],
+)
+def test_without_a_login_there_is_nothing_to_see_and_nothing_leaves(
+    reviewed: RunningGateway, world: World, target: str
+) -> None:
+    seen = len(world.bigquery.requests())
+    nobody = Person(reviewed, "bob")
+    nobody.token = ""
+    late = Person(reviewed, "bob", lifetime=timedelta(hours=-1))
+
+    for each in (nobody, late):
+        assert each.ask("GET", target).status == 403
+        assert each.ask("POST", f"{target}/1/approve", {"digest": ""}).status == 403
+    assert len(world.bigquery.requests()) == seen
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        ("GET /hoop/v1/../../bigquery/v2/projects/acme/jobs", 404),
+        ("GET /hoop/v1/reviews/../../../bigquery/v2/projects/acme/jobs", 404),
+        ("GET /hoop/v1/secrets", 404),
+        ("DELETE /hoop/v1/reviews/1", 404),
+        ("GET /hoop/v1/reviews?wait=x", 400),
+        (f"GET /hoop/v1/reviews?after={'9' * 40}", 400),
+        ("POST /hoop/v1/reviews/ffffffff/approve", 404),
+    ],
+)
+def test_what_is_asked_wrongly_is_answered_here(bob: Person, world: World, request_line: str, status: int) -> None:
+    seen = len(world.bigquery.requests())
+
+    assert bob.ask(*request_line.split()).status == status
+    assert len(world.bigquery.requests()) == seen
+
+
+def test_the_endpoint_answers_reviewers_too(reviewed: RunningGateway, bob: Person) -> None:
+    assert reviewed.config.gateway.endpoint
+    connection = HTTPConnection(reviewed.config.gateway.endpoint, timeout=10)
+    connection.request("GET", REVIEWS, headers={"Authorization": f"Bearer {bob.token}"})
+    answer = connection.getresponse()
+
+    assert (answer.status, json.loads(answer.read())["reviews"]) == (200, bob.say("GET", REVIEWS)["reviews"])
 
 
 def exchanged(gateway: RunningGateway, user: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from rich.console import RenderableType
@@ -16,6 +17,7 @@ _STYLES = {"PENDING": "yellow", "APPROVED": "green", "EXECUTED": "green", "REJEC
 _MINUTE = 60
 _FROM = {"CONNECTION": 130, "CLIENT": 110, "TABLES": 90}
 _SHORT = 13
+_CENT = Decimal("0.01")
 
 
 def table(reviews: Sequence[Mapping[str, Any]], width: int) -> Table:
@@ -110,7 +112,10 @@ def _estimate(review: Mapping[str, Any]) -> str:
 
 
 def _cost(review: Mapping[str, Any]) -> str:
-    return str(review["estimated_cost"] or "")
+    if review["estimated_cost"] is None:
+        return ""
+    cost = Decimal(review["estimated_cost"])
+    return f"{cost:,.2f} {review['currency']}" if not cost or cost >= _CENT else f"< {_CENT} {review['currency']}"
 
 
 def _client(review: Mapping[str, Any]) -> str:

@@ -104,10 +104,11 @@ class Grounds:
     referenced_tables: tuple[str, ...] = ()
     processed_bytes: int | None = None
     price: Decimal | None = None
+    currency: str = ""
 
     @classmethod
-    def of(cls, question: "Question", ruling: "Ruling") -> Self:
-        """What a ruling that asks for a review rests on."""
+    def of(cls, question: "Question", ruling: "Ruling", currency: str) -> Self:
+        """What a ruling that asks for a review rests on; ``currency``: of the estimate's price."""
         assert ruling.review
         facts, estimate, operation = question.facts, question.estimate, question.operation
         tables = {*operation.tables, *((*facts.reads, *facts.writes) if facts else ())}
@@ -122,6 +123,7 @@ class Grounds:
             referenced_tables=tuple(sorted(map(str, estimate.referenced_tables))) if estimate else (),
             processed_bytes=estimate.processed_bytes if estimate else None,
             price=estimate.price if estimate else None,
+            currency=currency,
         )
 
 
