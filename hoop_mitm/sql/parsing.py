@@ -16,6 +16,7 @@ from hoop_mitm.sql.words import words_of
 if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.dialects.dialect import Dialect
+    from sqlglot.errors import SqlglotError
     from sqlglot.tokenizer_core import Token as Theirs
 
 _DIALECT: Final = "bigquery"
@@ -54,6 +55,7 @@ def _tree(text: str, words: Sequence[Token], before: str, after: str) -> "exp.Ex
     from sqlglot.errors import SqlglotError
 
     first = words[0].start
+    changed: str | None = None
     piece = with_known_prefixes(text[first : words[-1].end], words)
     try:
         found = _dialect().tokenize(f"{before}{piece}{after}")
@@ -67,7 +69,10 @@ def _tree(text: str, words: Sequence[Token], before: str, after: str) -> "exp.Ex
             piece = changed
         trees = _dialect().parser().parse(found, f"{before}{piece}{after}")
     except SqlglotError as error:
-        raise Opaque("hoop-mitm's parser does not know a construct in it, or it is not valid GoogleSQL.") from error
+        place = _place(error, text, first, len(before)) if changed is None else ""
+        raise Opaque(
+            f"hoop-mitm's parser does not know a construct in it{place}, or it is not valid GoogleSQL."
+        ) from error
     except RecursionError as error:
         raise Opaque("it is nested too deeply to be understood.") from error
     except Opaque:
@@ -77,6 +82,17 @@ def _tree(text: str, words: Sequence[Token], before: str, after: str) -> "exp.Ex
     if len(trees) != 1 or trees[0] is None:
         raise Opaque("hoop-mitm's parser finds other statements in it than hoop-mitm.")
     return trees[0]
+
+
+def _place(error: "SqlglotError", text: str, first: int, shift: int) -> str:
+    """Where in the whole text the parser gave up, in words; ``""`` where it does not say."""
+    said = getattr(error, "errors", None)
+    line, column = (said[0].get("line"), said[0].get("col")) if said else (None, None)
+    if not line or not column:
+        return ""
+    if line == 1:
+        column += first - (text.rfind("\n", 0, first) + 1) - shift
+    return f" (line {line + text.count(chr(10), 0, first)}, column {column})"
 
 
 def _check_same(words: Sequence[Token], found: "Sequence[Theirs]", shift: int) -> None:

@@ -107,7 +107,7 @@ def _pipes(words: Sequence[Token]) -> Iterator[_Edit]:
         elif operator == "SET":
             yield words[place + 1].start, words[place + 1].end, "EXTEND"
             for start in _items(words, place + 2, end):
-                if words[start].kind not in ("word", "quoted") or upper(words, start + 1) != "=":
+                if upper(words, start + 1) != "=" or words[start].kind not in ("word", "quoted"):
                     raise Opaque("its pipe operator SET does not assign.")
                 yield words[start].start, words[start + 1].end, ""
 
