@@ -35,12 +35,14 @@ class Part:
         id: its ``Content-ID``, which its answer repeats.
         target: path and query string.
         headers: those that are passed on, by lower-case name; never a credential.
+        has_body: it has one, which is not passed on.
     """
 
     id: str
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    has_body: bool = False
 
 
 def parts(body: bytes, content_type: str) -> tuple[Part, ...]:
@@ -50,7 +52,7 @@ def parts(body: bytes, content_type: str) -> tuple[Part, ...]:
         body: without content-encoding.
 
     Raises:
-        Unreadable: two readers could cut it differently, or a part is not a plain request without a body.
+        Unreadable: two readers could cut it differently, or a part is not a plain request.
     """
     if media_type(content_type) != "multipart/mixed":
         raise Unreadable("a batch is multipart/mixed.")
@@ -85,15 +87,13 @@ def _part(raw: bytes, number: int) -> Part:
     words = first.decode("ascii", "replace").split(" ")
     if len(words) not in (2, 3) or (len(words) == 3 and words[2] != "HTTP/1.1"):  # noqa: PLR2004 - RFC 9112, 3
         raise Unreadable(f"part {number} of the batch does not begin with a request line.")
-    if body.strip():
-        raise Unreadable(f"part {number} of the batch has a body. Send it as a request of its own.")
     inner = _fields(rest, number)
     if inner.get("host", REST_HOST).lower() not in REST_HOSTS:
         raise Unreadable(f"part {number} of the batch is for another host.")
     if unknown := sorted(inner.keys() - _CREDENTIALS - _KEPT - _DROPPED):
         raise Unreadable(f"part {number} of the batch has the header {unknown[0][:40]!r}.")
     kept = {name: value for name, value in inner.items() if name in _KEPT}
-    return Part(outer.get("content-id", f"<{number}>"), words[0], words[1], kept)
+    return Part(outer.get("content-id", f"<{number}>"), words[0], words[1], kept, has_body=bool(body.strip()))
 
 
 def _fields(lines: Iterable[bytes], number: int) -> dict[str, str]:
@@ -124,6 +124,8 @@ def door_of(part: Part) -> Door:
         raise Denied("door.refused", f"hoop-mitm does not forward {door.name}: {door.refused}")
     if door.kind != "metadata" or door.body != "none" or door.name.startswith("jobs."):
         raise Denied("batch.part", f"hoop-mitm does not serve {door.name} in a batch. Send it as a request of its own.")
+    if part.has_body:
+        raise Unreadable("it has a body where BigQuery expects none.")
     return door
 
 

@@ -1,4 +1,5 @@
-"""Reads Google's lists of methods anew: ``uv run --with google-api-python-client python -m hoop_mitm.bigquery.refresh``.
+"""Reads Google's lists of methods anew: ``uv lock -P google-api-python-client -P google-cloud-bigquery-storage``, then
+``uv run python -m hoop_mitm.bigquery.refresh``.
 
 They come out of Google's own packages: the discovery document that ``google-api-python-client`` ships (or the one that is
 named as an argument), and the descriptors of ``google-cloud-bigquery-storage``. Afterwards the tests say which methods have
@@ -104,6 +105,12 @@ def _named(path: str) -> str:
     return re.sub(r"\{\+(\w+)Id\}", r"{\1}", path)
 
 
+def discovery(file: Path | None = None) -> dict[str, Any]:
+    """What is kept of the discovery document: of ``file``, or of the one that Google's client library ships."""
+    document = file or files(_DOCUMENT[0]).joinpath(*_DOCUMENT[1:])
+    return methods(json.loads(document.read_text()))
+
+
 def storage() -> dict[str, dict[str, list[str]]]:
     """The Storage API's services and their methods, by package."""
     found = dict(_RETIRED)
@@ -117,8 +124,7 @@ def storage() -> dict[str, dict[str, list[str]]]:
 
 def main() -> None:
     """Writes the lists into the package."""
-    document = Path(sys.argv[1]) if len(sys.argv) > 1 else files(_DOCUMENT[0]).joinpath(*_DOCUMENT[1:])
-    lists = {"discovery": methods(json.loads(document.read_text())), "storage": storage()}
+    lists = {"discovery": discovery(Path(sys.argv[1]) if len(sys.argv) > 1 else None), "storage": storage()}
     FILE.write_text(json.dumps(lists, indent=1) + "\n")
     print(f"{FILE.name}: revision {lists['discovery']['revision']}")  # noqa: T201 - what the command says
 

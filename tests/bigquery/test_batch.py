@@ -83,7 +83,7 @@ EVASIONS = {
     "another host": (body(part(TABLES, headers="Host: evil.example\n")), "another host"),
     "an absolute URL": (body(part(f"GET https://evil.example{V2}/datasets HTTP/1.1")), "names its host"),
     "a token in the URL": (body(part(f"GET {V2}/datasets?access_token=ya29.x HTTP/1.1")), "credential"),
-    "a body": (body(part(TABLES, headers='\n{"a": 1}')), "has a body"),
+    "a body": (body(part(TABLES, headers='\n{"a": 1}')), "has a body where"),
     "no request line": (body(part("hello")), "request line"),
     "HTTP/2": (body(part(TABLES.replace("1.1", "2.0"))), "request line"),
     "a path that leads up": (body(part(f"GET {V2}/datasets/../datasets HTTP/1.1")), "does not know"),

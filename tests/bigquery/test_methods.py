@@ -3,7 +3,7 @@
 import json
 
 from hoop_mitm.bigquery.methods import DISCOVERY, STORAGE
-from hoop_mitm.bigquery.refresh import FILE, methods, storage
+from hoop_mitm.bigquery.refresh import FILE, discovery, methods, storage
 
 DOCUMENT = {
     "schemas": {
@@ -69,6 +69,11 @@ def test_what_is_kept_of_a_discovery_document():
         "keys": ["free", "inner", "kinds", "labels", "parent", "user_email"],
         "maps": ["free", "labels"],
     }
+
+
+def test_the_list_of_rest_is_that_of_googles_newest_client_library_here():
+    """It has changed? ``python -m hoop_mitm.bigquery.refresh``, and ``test_doors`` names what is new."""
+    assert json.loads(FILE.read_text())["discovery"] == discovery()
 
 
 def test_the_list_of_the_storage_api_is_the_client_librarys():
