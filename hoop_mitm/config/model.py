@@ -514,7 +514,7 @@ class Webhook(Model):
 class Reviews(Model):
     """Requests that a rule holds until people have said yes; which those are, and who says yes, is the policy's."""
 
-    machines: dict[Text, tuple[Text, ...]] = Field(
+    machines: dict[Annotated[str, Field(pattern=r"^[^#]+#.+$")], tuple[Text, ...]] = Field(
         default_factory=dict,
         description="machines that may review, as `issuer#subject`, with the groups that each counts for; no other may",
     )
