@@ -17,7 +17,8 @@ from playwright.sync_api import Page, expect
 
 from hoop_mitm.devkit.google import WORKFORCE_AUDIENCE
 from hoop_mitm.devkit.issuer import CLIENT_ID
-from hoop_mitm.devkit.world import World, _free_port
+from hoop_mitm.devkit.gateway_process import free_port
+from hoop_mitm.devkit.world import World
 from tests import browser
 from tests.clients import environments
 from tests.clients.environments import NotHere
@@ -84,7 +85,7 @@ def options(world: World) -> Sequence[str]:
     hosts = [part for name, target in world.hosts.items() for part in ("--upstream-host", f"{name}={target}")]
     return [
         *("--issuer", world.issuer.url, "--client-id", CLIENT_ID, "--project", world.project),
-        *("--credential", "federation", "--pool", WORKFORCE_AUDIENCE, "--listen", f"127.0.0.1:{_free_port()}"),
+        *("--credential", "federation", "--pool", WORKFORCE_AUDIENCE, "--listen", f"127.0.0.1:{free_port()}"),
         *("--issuer-ca", str(world.ca), "--upstream-ca", str(world.ca)),
         *hosts,
     ]

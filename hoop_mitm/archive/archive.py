@@ -33,6 +33,8 @@ _IDS_BY_REFERENCE = """
     ORDER BY started_at DESC, id DESC
 """
 
+_SIDE = "SELECT id, {side}_body FROM flows WHERE id IN (SELECT unnest(?)) AND {side}_body IS NOT NULL"
+
 _EXCHANGES = """
     SELECT id, request_headers, response_headers, request_body, response_body
     FROM flows
@@ -191,6 +193,20 @@ class Archive:
                     read.get(request),
                     read.get(response),
                 )
+
+    def requests(self, flows: Iterable[FlowEntry]) -> dict[str, bytes]:
+        """What was sent in ``flows``, by their ids, decoded and redacted; those of which nothing is kept are left out."""
+        return self._side("request", flows)
+
+    def answers(self, flows: Iterable[FlowEntry]) -> dict[str, bytes]:
+        """What was answered to ``flows``, as ``requests``. All of it is held in memory."""
+        return self._side("response", flows)
+
+    def _side(self, side: str, flows: Iterable[FlowEntry]) -> dict[str, bytes]:
+        self._looking.at()
+        hashes = dict(self._database.all(_SIDE.format(side=side), [[flow.id for flow in flows]]))
+        read = bodies.read_all(self._database, list(set(hashes.values())))
+        return {id: read[hash] for id, hash in hashes.items() if hash in read}  # noqa: A001
 
     def _session(self, id: str) -> SessionEntry:  # noqa: A002
         self._looking.at([id])

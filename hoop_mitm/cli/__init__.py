@@ -42,6 +42,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run the gateway": {
         "init": ("hoop_mitm.cli.init:init", "Describe a gateway, and make all that it needs."),
         "proxy": ("hoop_mitm.cli.proxy:proxy", "Run the gateway that hoop.yaml describes."),
+        "policy": (
+            "hoop_mitm.cli.policy:policy",
+            "Check rules, see what they say of a statement, and try them on what was recorded.",
+        ),
         "ca": ("hoop_mitm.cli.ca:ca", "Look at, renew or remove the gateway's certificate authority."),
         "keys": ("hoop_mitm.cli.keys:keys", "Look at and rotate the gateway's signing keys."),
         "migrate": ("hoop_mitm.cli.migrate:migrate", "Bring a recording of an older version up to date."),
@@ -63,6 +67,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
         "tail": ("hoop_mitm.cli.tail:tail", "Follow a recording as it grows."),
         "replay": ("hoop_mitm.cli.replay:replay", "Play a session back: who asked what, and what came back."),
+        "serve": (
+            "hoop_mitm.cli.serve:serve",
+            "Serve a recorded session as a BigQuery, offline, to unmodified clients.",
+        ),
         "export": (
             "hoop_mitm.cli.export:export",
             "Write a session in another program's format, or as a recording of its own.",

@@ -17,9 +17,12 @@ from typing import Self
 from uuid_utils import uuid7
 
 from hoop_mitm.client import child_environment, client_environment, write_credentials
+from hoop_mitm.client.outfit import SESSION
 from hoop_mitm.config import Config, load
+from hoop_mitm.config.policy import PolicyWords
 from hoop_mitm.devkit import gateway_config
 from hoop_mitm.devkit.gateway_process import EntryPoint, GatewayProcess, free_port
+from hoop_mitm.devkit.premises import Premises
 from hoop_mitm.devkit.world import World
 from hoop_mitm.errors import HoopError, SandboxError
 from hoop_mitm.identity.audience import audience_for
@@ -31,20 +34,25 @@ _FOLD_SECONDS = 10
 type Progress = Callable[[str], None]
 
 
-class Sandbox:
+class Installation:
     """Started and stopped as a context manager; also in pieces with ``start`` and ``stop``.
 
     Args:
         directory: where all its files go; it may be used again, and its recordings are added to.
+        world: what stands in the place of Google and of the identity provider.
         user: whose token the client gets: ``alice``, ``bob`` or the machine ``ci``.
         own_config: somebody's own ``hoop.yaml``, used as :func:`gateway_config.for_sandbox` says.
         recordings: another place for journal and archive than ``directory/recordings``.
         entry_point: how the gateway is started.
     """
 
+    policy: PolicyWords | None = None
+    """What it goes by where nobody brings a ``hoop.yaml``."""
+
     def __init__(
         self,
         directory: Path,
+        world: Premises,
         *,
         user: str = "alice",
         own_config: Path | None = None,
@@ -56,7 +64,7 @@ class Sandbox:
         self.archive = self.recordings / "hoop.duckdb"
         self.logs = self.directory / "logs"
         self.user = user
-        self.world = World(self.directory / "world")
+        self.world = world
         self._own_config = own_config
         self._entry_point = entry_point
         self._client = self.directory / "client"
@@ -125,6 +133,7 @@ class Sandbox:
             "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
             "BIGQUERYRC": str(self._client / "bigqueryrc"),
             "HOOP_DB": str(self.archive),
+            SESSION: session,
             "PATH": search_path(existing),
         }
         return variables
@@ -137,9 +146,7 @@ class Sandbox:
         """Why the sandbox no longer works, in words for its user; ``None`` while it does."""
         if not self.gateway.alive():
             return f"The gateway ended by itself. Its log is {self.gateway.log}."
-        if not self.world.emulator.alive():
-            return f"The local BigQuery ended by itself. Its log is {self.world.directory / 'bigquery.log'}."
-        return None
+        return self.world.broken()
 
     def _claim_directory(self) -> None:
         for directory in (self.directory, self._client, self.logs, self.recordings):
@@ -155,9 +162,8 @@ class Sandbox:
     def _start_world(self, progress: Progress) -> None:
         self._cleanup.callback(self.world.stop)
         self.world.start(progress)
-        known = [*self.world.issuer.users, *self.world.issuer.machines]
-        if self.user not in known:
-            raise SandboxError(f"There is no user {self.user} in the sandbox, but {', '.join(known)}.")
+        if self.user not in self.world.users:
+            raise SandboxError(f"There is no user {self.user} in the sandbox, but {', '.join(self.world.users)}.")
         self._write_token()
         threading.Thread(target=self._keep_token_fresh, name="sandbox-token", daemon=True).start()
 
@@ -168,7 +174,7 @@ class Sandbox:
             listen=f"127.0.0.1:{free_port()}",
             directory=self.directory / "gateway",
             recordings=self.recordings,
-            policy=gateway_config.ANALYSTS_READ,
+            policy=self.policy,
         )
 
     def _start_gateway(self) -> GatewayProcess:
@@ -196,6 +202,28 @@ class Sandbox:
         fresh.touch(mode=0o600)
         fresh.write_text(self.world.issuer.token(self.user, lifetime=_TOKEN_LIFETIME))
         fresh.replace(self._token_file)
+
+
+class Sandbox(Installation):
+    """The one with a BigQuery of its own, that holds a shop's data."""
+
+    world: World
+    policy = gateway_config.ANALYSTS_READ
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        user: str = "alice",
+        own_config: Path | None = None,
+        recordings: Path | None = None,
+        entry_point: EntryPoint = "proxy",
+    ) -> None:
+        """As :class:`Installation`, with the whole local :class:`World`."""
+        world = World(directory.absolute() / "world")
+        super().__init__(
+            directory, world, user=user, own_config=own_config, recordings=recordings, entry_point=entry_point
+        )
 
 
 def search_path(existing: Mapping[str, str]) -> str:

@@ -13,7 +13,8 @@ import pytest
 
 from hoop_mitm.config import load
 from hoop_mitm.devkit.issuer import CLIENT_ID
-from hoop_mitm.devkit.world import World, _free_port
+from hoop_mitm.devkit.gateway_process import free_port
+from hoop_mitm.devkit.world import World
 from hoop_mitm.login import load_profile
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
@@ -54,7 +55,7 @@ def options(world: World, **changes: object) -> list[object]:
         "credential": "service_account",
         "key-file": world.service_account_key,
         "connection": "acme",
-        "listen": f"127.0.0.1:{_free_port()}",
+        "listen": f"127.0.0.1:{free_port()}",
         "issuer-ca": world.ca,
         "upstream-ca": world.ca,
         **changes,

@@ -151,8 +151,11 @@ class _Pair:
             (job.verdict.decision, job.verdict.rule, side.names.without(job.verdict.message))
             for side, job in ((self._one, old), (self._two, new))
         ]
-        if verdicts[0] != verdicts[1]:
+        allowed = old.verdict.decision == new.verdict.decision == "allow"
+        if verdicts[0][2] != verdicts[1][2] or (not allowed and verdicts[0] != verdicts[1]):
             self._differs("verdict")
+        elif old.verdict.rule != new.verdict.rule:
+            self._remark(f"A was let through by the rule {old.verdict.rule}, B by {new.verdict.rule}.")
         if old.verdict.decision != "allow" or old.verdict.decision != new.verdict.decision:
             return False
         errors = [
