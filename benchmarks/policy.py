@@ -6,13 +6,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks import machine, page
+from benchmarks import gateway, machine, page
 from benchmarks.report import table
+from benchmarks.results import Case, Results, Sample
 from benchmarks.statements import Asked, corpus
+from benchmarks.surroundings import Surroundings
+from benchmarks.variants import Gateway, Variant
 from hoop_mitm.bigquery import Door, Operation
 from hoop_mitm.config.policy import RuleSet
 from hoop_mitm.identity.principal import Principal
@@ -40,6 +44,8 @@ _RULES = {
     ]
 }
 
+_WITHOUT, _WITH = "no policy", "policy"
+
 _READING = """\
 ## How to read it
 
@@ -51,6 +57,9 @@ compiles and scripts; the median has {median:,} characters, the longest {longest
 - *known text* is every other time: facts are kept by text, project and default dataset.
 - *the rules* are {rules} rules, one with a condition in CEL. Asking BigQuery for an estimate, where a rule wants one, is
   another request and not in here.
+- *In the gateway* every statement is a new one: two gateways, with and without these rules, are asked in turn, and the
+  share is that of the rounds' own ratios. *CPU* is of the gateway's process; what its processes for statements take comes
+  on top, and is the *new text* above.
 """
 
 
@@ -120,7 +129,51 @@ def _timed[T](work: Callable[[], T]) -> tuple[T, float]:
     return result, time.perf_counter() - began
 
 
-def render(figures: Figures, statements: Sequence[Asked]) -> str:
+def in_the_gateway(directory: Path, rounds: int, seconds: float) -> Results:
+    """Two gateways, with a policy and without, asked for answers of 2 KB."""
+    cases = [Case("statement", "2k", connections) for connections in (1, 16)]
+    results = Results(_WITHOUT, _WITHOUT)
+    with Surroundings(directory, large=2**20, stream=2**20) as surroundings:
+        variants: list[Variant] = [
+            Gateway(surroundings, directory / "without", _WITHOUT),
+            Gateway(surroundings, directory / "with", _WITH, policy=_RULES),
+        ]
+        with ExitStack() as running:
+            for variant in variants:
+                running.enter_context(variant)
+            asyncio.run(gateway.measure(results, variants, cases, rounds, seconds))
+    return results
+
+
+def _shares(results: Results) -> str:
+    head = ["connections", "through", "req/s", "p50 ms", "p99 ms", "CPU ms", "share of p50", "share of CPU"]
+    rows = []
+    for case in results.cases:
+        for name in (_WITHOUT, _WITH):
+            figures = (f"{results.median(name, case, figure) * _MS:.2f}" for figure in (_p50, _p99, _cpu))
+            shares = (f"{1 - 1 / results.ratio(name, case, figure):.0%}" for figure in (_p50, _cpu))
+            rate = f"{results.median(name, case, _rate):.0f}"
+            rows.append([str(case.connections), name, rate, *figures, *(shares if name == _WITH else ("-", "-"))])
+    return table(head, rows)
+
+
+def _rate(sample: Sample) -> float:
+    return sample.rate
+
+
+def _p50(sample: Sample) -> float:
+    return sample.p50
+
+
+def _p99(sample: Sample) -> float:
+    return sample.p99
+
+
+def _cpu(sample: Sample) -> float:
+    return sample.cpu
+
+
+def render(figures: Figures, statements: Sequence[Asked], results: Results) -> str:
     """Everything as Markdown."""
     rows = [
         [
@@ -138,26 +191,32 @@ def render(figures: Figures, statements: Sequence[Asked]) -> str:
         rules=len(_RULES["rules"]),
     )
     head = ["what", "p50 ms", "p90 ms", "p99 ms", "most ms", "target p99"]
-    return "\n\n".join([f"## {len(statements)} statements", table(head, rows), reading])
+    return "\n\n".join(
+        [f"## {len(statements)} statements", table(head, rows), "## In the gateway", _shares(results), reading]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, and prints; exit code 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks policy", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is asked")
+    parser.add_argument("--statements", type=int, metavar="N", help="only so many of them")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each gateway in each case and round")
+    parser.add_argument("--dir", type=Path, help="where journals and archives go: the disk that is measured too")
     parser.add_argument("--write", action="store_true", help="write the results to RESULTS.md")
     options = parser.parse_args(arguments)
-    statements = corpus()
+    statements = corpus()[: options.statements]
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="hoop-bench-") as name:
+    with tempfile.TemporaryDirectory(dir=options.dir, prefix="hoop-bench-") as name:
         about = machine.describe(Path(name))
-    understand("SELECT 1", project="warm")
-    figures = measure(statements, options.rounds)
+        understand("SELECT 1", project="warm")
+        figures = measure(statements, options.rounds)
+        results = in_the_gateway(Path(name), options.rounds, options.seconds)
     asked = sys.argv[1:] if arguments is None else arguments
     command = " ".join(["python -m benchmarks policy", *asked])
     text = (
         f"# What the policy costs\n\n`{command}`, {time.monotonic() - began:.0f} s\n\n{about}\n\n"
-        f"{render(figures, statements)}"
+        f"{render(figures, statements, results)}"
     )
     print(text)
     if options.write:

@@ -78,11 +78,17 @@ class Surroundings:
         self._servers.stop()
 
     def write_config(
-        self, path: Path, *, listen: str, recordings: Path, recording: Mapping[str, Any] | None = None
+        self,
+        path: Path,
+        *,
+        listen: str,
+        recordings: Path,
+        recording: Mapping[str, Any] | None = None,
+        policy: Mapping[str, Any] | None = None,
     ) -> Path:
         """Writes a ``hoop.yaml`` for a gateway that stands here, and keeps its files beside it.
 
-        ``recording`` are settings of that name, beside the directory.
+        ``recording`` are settings of that name, beside the directory; ``policy`` is the section of that name.
         """
         hosts = dict.fromkeys(google.HOSTS, f"127.0.0.1:{self._token_port}")
         hosts |= {BIGQUERY: f"127.0.0.1:{self.rest_port}", STORAGE: f"127.0.0.1:{self.grpc_port}"}
@@ -103,6 +109,7 @@ class Surroundings:
                 }
             ],
             "recording": {"directory": str(recordings), **(recording or {})},
+            **({"policy": policy} if policy else {}),
         }
         # JSON is YAML.
         path.write_text(json.dumps(document, indent=2))

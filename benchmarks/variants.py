@@ -120,9 +120,14 @@ class Gateway:
     name = "gateway"
 
     def __init__(
-        self, surroundings: Surroundings, directory: Path, name: str = name, recording: Mapping[str, Any] | None = None
+        self,
+        surroundings: Surroundings,
+        directory: Path,
+        name: str = name,
+        recording: Mapping[str, Any] | None = None,
+        policy: Mapping[str, Any] | None = None,
     ) -> None:
-        """``recording`` are settings beside the directory."""
+        """``recording`` are settings beside the directory, ``policy`` is the section of that name."""
         directory.mkdir()
         self.name = name
         listen = f"127.0.0.1:{free_port()}"
@@ -130,7 +135,7 @@ class Gateway:
         self._trust = directory / "certs" / "mitmproxy-ca-cert.pem"
         self.recordings = directory / "recordings"
         config = surroundings.write_config(
-            directory / "hoop.yaml", listen=listen, recordings=self.recordings, recording=recording or {}
+            directory / "hoop.yaml", listen=listen, recordings=self.recordings, recording=recording or {}, policy=policy
         )
         self._process = GatewayProcess(config, listen, directory / "gateway.log")
 

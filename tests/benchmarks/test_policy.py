@@ -1,7 +1,10 @@
 """The statements that the policy's benchmark asks about are ordinary ones, and understood."""
 
+import re
+
 import pytest
 
+from benchmarks import policy
 from benchmarks.statements import Asked, corpus
 from hoop_mitm.sql import understand
 
@@ -21,3 +24,10 @@ def test_every_statement_is_understood(shape: str) -> None:
         if asked.shape == shape and (facts.opaque or facts.verb != asked.verb):
             misread.append((asked, facts.opaque or facts.verb))
     assert misread == []
+
+
+def test_a_very_short_run_gives_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert policy.main(["--rounds", "1", "--seconds", "0.05", "--statements", "10"]) == 0
+    said = capsys.readouterr().out
+    assert len(re.findall(r"^\| (?:new|known) text.*(?:\| +[\d.]+ ){4}\|", said, re.MULTILINE)) == 5
+    assert len(re.findall(r"^\| +(?:1|16) \| (?:no )?policy +(?:\| +[\d.]+ ){4}\|", said, re.MULTILINE)) == 4
