@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -39,7 +39,9 @@ class _Lists(msgspec.Struct, frozen=True):
     storage: dict[str, dict[str, tuple[str, ...]]]
 
 
-_lists = msgspec.json.decode(files("hoop_mitm.bigquery").joinpath("methods.json").read_bytes(), type=_Lists)
+FILE: Final = Path(__file__).with_name("methods.json")
+
+_lists = msgspec.json.decode(FILE.read_bytes(), type=_Lists)
 
 DISCOVERY: Final = _lists.discovery
 

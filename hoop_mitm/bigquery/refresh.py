@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-FILE: Final = Path(__file__).with_name("methods.json")
+from hoop_mitm.bigquery.methods import FILE
 
 _DOCUMENT: Final = ("googleapiclient", "discovery_cache", "documents", "bigquery.v2.json")
 _STORAGE: Final = tuple(
