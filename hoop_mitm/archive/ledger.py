@@ -1,6 +1,7 @@
-"""What reconciliation compares with BigQuery's own list: the jobs that were let through, of all sessions."""
+"""The jobs of all sessions: those that were let through, as reconciliation compares them with BigQuery's own list; and
+all, as a policy is tried on them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -9,10 +10,12 @@ import msgspec
 
 from hoop_mitm.archive import bodies, resolutions, stored
 from hoop_mitm.archive.database import Database
+from hoop_mitm.archive.decided import decided
 from hoop_mitm.archive.resolutions import RESOLVED
 from hoop_mitm.bigquery import mcp
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.policy.decided import Decided
 
 # The flow that started a job tells how it was asked for; polls and pages tell nothing of that.
 _JOBS = """
@@ -179,6 +182,10 @@ class Ledger:
     def locations(self, projects: Sequence[str]) -> frozenset[str]:
         """Every location of a job in ``projects`` that is recorded."""
         return frozenset(location for (location,) in self._database.all(_LOCATIONS, [list(projects)]))
+
+    def decided(self, since: datetime, details: Collection[str]) -> tuple[Decided, ...]:
+        """Jobs that were asked for since then, as a policy is tried on them; ``details`` out of ``decided.DETAILS``."""
+        return decided(self._database, since, details)
 
     def begins(self) -> datetime | None:
         """When the first session began that is in the recording."""

@@ -1,10 +1,13 @@
 """The gateway's configuration in a sandbox: the user's own, or the world's, put to work on this world."""
 
 from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
 
-from hoop_mitm.config import Config, Connection, Federation, writing
+from hoop_mitm.config import Config, Connection, Federation, is_loopback, writing
 from hoop_mitm.config.policy import PolicyWords
 from hoop_mitm.devkit.google import WORKFORCE_AUDIENCE
+from hoop_mitm.identity.principal import Kind, Principal
 
 ANALYSTS_READ = PolicyWords.model_validate({
     "rules": [
@@ -81,3 +84,29 @@ def _connections(world: Config, own: Config) -> tuple[Connection, ...]:
         return ours
     first = ours[0].model_copy(update={"projects": (*ours[0].projects, theirs.projects[0])})
     return (first, *ours[1:])
+
+
+def supposed() -> Config:
+    """A configuration as a sandbox has it, for whoever has none: nothing in it leads anywhere."""
+    from hoop_mitm.devkit.seed import PROJECT
+
+    return Config.model_validate({
+        "identity": {"issuers": [{"issuer": "http://127.0.0.1", "audiences": ["sandbox"]}]},
+        "connections": [{"name": "acme", "projects": [PROJECT], "credential": {"type": "adc"}}],
+        "policy": ANALYSTS_READ,
+    })  # fmt: skip
+
+
+def person(config: Config, name: str) -> Principal | None:
+    """Who is called so (``alice``, ``ci``, or their address) in a local world; ``None`` where ``config`` is for no such, or
+    knows nobody by that name."""
+    from hoop_mitm.devkit.issuer import PEOPLE, machines
+
+    if not all(is_loopback(urlsplit(issuer.issuer).hostname or "") for issuer in config.identity.issuers):
+        return None
+    for kind, users in (("user", PEOPLE), ("machine", machines())):
+        for user in users:
+            if name in (user.name, user.email):
+                issuer = config.identity.issuers[0].issuer
+                return Principal(issuer, user.subject, user.email, user.groups, cast("Kind", kind))
+    return None

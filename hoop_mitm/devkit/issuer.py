@@ -47,7 +47,8 @@ PEOPLE = (
 )
 
 
-def _machines() -> tuple[User, ...]:
+def machines() -> tuple[User, ...]:
+    """The workloads, with secrets that are new each time."""
     return (User("ci", "repo:acme/reports:ref:refs/heads/main", groups=("pipelines",), secret=secrets.token_urlsafe()),)
 
 
@@ -128,7 +129,7 @@ class Issuer:
     def __init__(self) -> None:
         self.url = ""
         self.users: dict[str, User] = {user.name: user for user in PEOPLE}
-        self.machines: dict[str, User] = {machine.name: machine for machine in _machines()}
+        self.machines: dict[str, User] = {machine.name: machine for machine in machines()}
         self.outage = False
         self.lifetime = timedelta(hours=1)
         self.device_lifetime = timedelta(minutes=10)

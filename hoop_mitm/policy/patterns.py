@@ -22,7 +22,7 @@ class Patterns:
     def __init__(self, patterns: Iterable[str], *, parts: int = 1) -> None:
         """``parts``: of how many parts a full name has. A pattern with fewer means any that ends so."""
         self.written = tuple(patterns)
-        full = tuple(_completed(pattern, parts) for pattern in self.written)
+        full = tuple(completed(pattern, parts) for pattern in self.written)
         self._lowered = tuple(pattern.casefold() for pattern in full)
         self._covers = re.compile("|".join(map(_regex, full)) or r"(?!)", re.DOTALL)
 
@@ -44,7 +44,8 @@ class Patterns:
         return any(overlap(pattern, lowered) for pattern in self._lowered)
 
 
-def _completed(pattern: str, parts: int) -> str:
+def completed(pattern: str, parts: int) -> str:
+    """A pattern with all its parts: one with fewer means any that ends so."""
     missing = parts - 1 - pattern.count(".")
     # What has a colon names a project (acme.com:crm.shop.orders); a lone star stands for all of it.
     if pattern == UNKNOWN or missing <= 0 or ":" in pattern:

@@ -137,9 +137,14 @@ class Policy:
         return f"{told}{self._allowed(asked)}"[:_LONGEST]
 
     def _allowed(self, asked: Asked) -> str:
-        grants = [
-            rule.covers for rule in self.rules if rule.verdict == "allow" and not rule.observes and rule.is_for(asked)
-        ]
+        grants: list[str] = []
+        for rule in self.rules:
+            if not rule.is_for(asked):
+                continue
+            if rule.ends_the_list:
+                break
+            if rule.verdict == "allow" and not rule.observes:
+                grants.append(rule.covers)
         if not grants:
             return " The policy allows you nothing here."
         return f" The policy allows you: {'; '.join(dict.fromkeys(grants))}."

@@ -84,6 +84,19 @@ class Rule:
         return not self._not_for(asked.question.principal, asked.question.connection)
 
     @property
+    def ends_the_list(self) -> bool:
+        """Whether nothing that stands below it can be reached by those whom it is for."""
+        return not self.observes and not self._grants and not self.words.when and not next(self._parts(), "")
+
+    @property
+    def uses_estimate(self) -> bool:
+        """Whether it may ask what BigQuery's dry run says."""
+        words = self.words
+        behind = bool(words.tables) and words.behind_views and not self._grants
+        condition = self._condition is not None and self._condition.needs_estimate
+        return behind or condition or words.max_bytes is not None or words.over_bytes is not None
+
+    @property
     def covers(self) -> str:
         """What it covers, in words that continue ``it covers …``."""
         return ", ".join(self._parts()) or "everything"
@@ -107,9 +120,7 @@ class Rule:
         if words.over_bytes is not None:
             yield f"over {size(words.over_bytes)}"
         if words.when:
-            yield f"when {words.when}"
-        if words.opaque:
-            yield "also what cannot be understood"
+            yield "under its condition"
 
     # -- for whom, and where ------------------------------------------------------------------------------------------
 
