@@ -39,9 +39,7 @@ class _Lists(msgspec.Struct, frozen=True):
     storage: dict[str, dict[str, tuple[str, ...]]]
 
 
-FILE: Final = Path(__file__).with_name("methods.json")
-
-_lists = msgspec.json.decode(FILE.read_bytes(), type=_Lists)
+_lists = msgspec.json.decode(Path(__file__).with_name("methods.json").read_bytes(), type=_Lists)
 
 DISCOVERY: Final = _lists.discovery
 

@@ -14,7 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from hoop_mitm.bigquery.methods import FILE
+# Not by way of `methods`, which reads it, and would not where it has another shape than wanted.
+FILE: Final = Path(__file__).with_name("methods.json")
 
 _DOCUMENT: Final = ("googleapiclient", "discovery_cache", "documents", "bigquery.v2.json")
 _STORAGE: Final = tuple(

@@ -2,8 +2,8 @@
 
 import json
 
-from hoop_mitm.bigquery.methods import DISCOVERY, FILE, STORAGE
-from hoop_mitm.bigquery.refresh import discovery, methods, storage
+from hoop_mitm.bigquery.methods import DISCOVERY, STORAGE
+from hoop_mitm.bigquery.refresh import FILE, discovery, methods, storage
 
 DOCUMENT = {
     "schemas": {
