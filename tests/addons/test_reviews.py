@@ -506,7 +506,8 @@ def test_the_webhook_hears_of_it_and_can_tell_that_it_is_us(hook: Hook, alice: P
 
 
 def test_it_survives_a_gateway_that_is_killed_and_runs_once(world: World, tmp_path: Path, table: str) -> None:
-    mortal = RunningGateway(world, tmp_path, policy={"rules": RULES})
+    budget = {"name": "daily", "per": "principal", "every": "day", "bytes": "1TiB"}
+    mortal = RunningGateway(world, tmp_path, policy={"rules": RULES}, cost={"budgets": [budget]})
     job = name()
     with mortal:
         Person(mortal, "alice").insert(f"DELETE FROM {table} WHERE n = 1", job)
@@ -527,6 +528,10 @@ def test_it_survives_a_gateway_that_is_killed_and_runs_once(world: World, tmp_pa
         alice = Person(mortal, "alice")
         assert alice.say("GET", f"{QUERIES}/{job}?timeoutMs=25000")["numDmlAffectedRows"] == "1"
         assert Person(mortal, "bob").review_of(job)["state"] == "EXECUTED"
+        # What it was sent with is what was set aside for it.
+        sent = alice.say("GET", f"{JOBS}/{job}")["configuration"]
+        assert int(sent["query"]["maximumBytesBilled"]) > 0
+        assert sent["labels"].keys() == {"hoop-session", "hoop-review"}
     assert runs_of(world, job) == 1
 
 
