@@ -1,6 +1,8 @@
 """Facts found in a process of their own, with a limit that holds."""
 
 import asyncio
+import subprocess
+import sys
 import time
 
 import pytest
@@ -116,3 +118,9 @@ def test_after_its_end_everything_is_opaque() -> None:
         assert all(isinstance(process, _Process) and process._child is None for process in understanding._processes)
 
     asyncio.run(ask())
+
+
+def test_a_process_ends_with_whoever_started_it() -> None:
+    command = [sys.executable, "-P", "-m", "hoop_mitm.sql.child"]
+    done = subprocess.run(command, input=b"", capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
