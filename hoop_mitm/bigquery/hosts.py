@@ -47,6 +47,10 @@ PRIVATE: Final = re.compile(r"(bigquery|bigquerystorage)-[a-z0-9](?:[a-z0-9-]{0,
 """The names that Private Service Connect gives: the ending is each company's own choice."""
 
 
+_GOOGLES: Final = (".googleapis.com", ".clients6.google.com")
+"""Endings of the names of Google's APIs, the second for browsers."""
+
+
 def is_bigquery_host(host: str) -> bool:
     """Whether a name, in any spelling, leads to BigQuery or one of its sister APIs.
 
@@ -56,7 +60,7 @@ def is_bigquery_host(host: str) -> bool:
     return (
         name in BIGQUERY_HOSTS
         or name == "www.mtls.googleapis.com"
-        or (name.endswith(".googleapis.com") and "bigquery" in name)
+        or (name.endswith(_GOOGLES) and "bigquery" in name)
     )
 
 
