@@ -58,9 +58,7 @@ def is_bigquery_host(host: str) -> bool:
     """
     name = host.lower().rstrip(".")
     return (
-        name in BIGQUERY_HOSTS
-        or name == "www.mtls.googleapis.com"
-        or (name.endswith(_GOOGLES) and "bigquery" in name)
+        name in BIGQUERY_HOSTS or name == "www.mtls.googleapis.com" or (name.endswith(_GOOGLES) and "bigquery" in name)
     )
 
 
