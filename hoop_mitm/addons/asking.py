@@ -5,6 +5,7 @@ import functools
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from hoop_mitm.config import Connection, Upstream
@@ -24,6 +25,12 @@ AT_ONCE = 8
 
 PAUSE = 0.3
 """Seconds before a question is asked a second time."""
+
+SKEW = timedelta(seconds=5)
+"""By how much BigQuery's clock may be behind ours."""
+
+STARTED_WITHIN = timedelta(minutes=10)
+"""How long after a statement was let through its job may begin."""
 
 UNAUTHORIZED = 401
 TOO_MANY = 429
@@ -88,6 +95,17 @@ class Asking:
         token = await self._sources[charge.payer.connection].token(charge.payer.principal, charge.subject_token)
         return await self._on_thread(self._job, token, charge.project, charge.job_id, charge.location)
 
+    async def jobs_like(self, charge: Charge) -> "list[Ran]":
+        """The jobs that may be a charge's whose job nobody has named: of its session and statement, from about then; the
+        oldest first.
+
+        Raises:
+            AskingError: BigQuery cannot be reached, or does not tell.
+            CredentialError: there is no credential to ask with.
+        """
+        token = await self._sources[charge.payer.connection].token(charge.payer.principal, charge.subject_token)
+        return await self._on_thread(self._jobs_like, token, charge)
+
     def can_ask(self, charge: Charge) -> bool:
         """Whether there is a credential to ask about a charge with."""
         source = self._sources.get(charge.payer.connection)
@@ -103,6 +121,12 @@ class Asking:
 
     def _job(self, token: AccessToken, project: str, job_id: str, location: str | None) -> "Ran | None":
         return self._client(token).job(project, job_id, location)
+
+    def _jobs_like(self, token: AccessToken, charge: Charge) -> "list[Ran]":
+        since, until = charge.at - SKEW, charge.at + STARTED_WITHIN
+        jobs = self._client(token).jobs(charge.project, since, until, everybody=False)
+        found = [job for job in jobs if (job.session, job.statement) == (charge.payer.session_id, charge.statement)]
+        return sorted(found, key=lambda job: job.created_at)
 
     def _client(self, token: AccessToken) -> "BigQuery":
         from hoop_mitm.reconciling.client import BigQuery

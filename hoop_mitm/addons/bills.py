@@ -35,6 +35,7 @@ class Bills:
         self._costs = costs
         self._asking = asking
         self._followed: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
+        self._lost: set[str] = set()
 
     def begin(self) -> None:
         """Goes on where the gateway before has left off."""
@@ -73,11 +74,17 @@ class Bills:
                 # Also 409, a conflict: the job of that id is another one, which was charged when it was asked for.
                 self._costs.drop(charge)
             else:
-                self.follow(charge)
+                self.lost(charge)
         else:
             if facts.project and facts.id:
                 self._costs.name(charge, facts.project, facts.id, facts.location)
             self._told(charge, facts, estimate)
+
+    def lost(self, charge: Charge) -> None:
+        """There will be no answer to the request that a charge is for. It may be running all the same."""
+        if charge.job_id is None and charge.statement is not None:
+            self._lost.add(charge.id)
+        self.follow(charge)
 
     def resolved(self, flow_id: str, job: "Ran | None") -> None:
         """What became of a flow that a gateway which died has left open: it ran as ``job``, or never."""
@@ -118,9 +125,13 @@ class Bills:
             event = asyncio.Event()
             task = asyncio.create_task(self._follow(charge, event), name="hoop-mitm bill")
             self._followed[charge.id] = event, task
-            task.add_done_callback(lambda _: self._followed.pop(charge.id, None))
+            task.add_done_callback(lambda _: self._forget(charge))
         if now:
             self._followed[charge.id][0].set()
+
+    def _forget(self, charge: Charge) -> None:
+        self._followed.pop(charge.id, None)
+        self._lost.discard(charge.id)
 
     async def _follow(self, charge: Charge, wake: asyncio.Event) -> None:
         trouble = ""
@@ -144,8 +155,12 @@ class Bills:
         )
 
     async def _is_settled(self, charge: Charge) -> bool:
-        if charge.job_id is None or not self._asking.can_ask(charge):
+        if not self._asking.can_ask(charge):
             return False
+        if charge.job_id is None:
+            await self._find(charge)
+        if charge.job_id is None:
+            return self._costs.charge(charge.id) is None
         job = await self._asking.job(charge)
         if job is None:
             if datetime.now(UTC) - charge.at < SETTLED:
@@ -156,3 +171,23 @@ class Bills:
         else:
             self._bill(charge, job)
         return True
+
+    async def _find(self, charge: Charge) -> None:
+        """Finds the job of a charge that no answer will name, by its session and statement; without one it never ran."""
+        if charge.id not in self._lost:
+            return
+        alike = [
+            each
+            for each in self._costs.open()
+            if each.job_id is None
+            and (each.payer.session_id, each.statement) == (charge.payer.session_id, charge.statement)
+        ]
+        # While an answer may still come to one of them, its job could be taken for this one's.
+        if any(each.id not in self._lost for each in alike):
+            return
+        for job in await self._asking.jobs_like(charge):
+            if not self._costs.is_known(job.project, job.id):
+                self._costs.name(charge, job.project, job.id, job.location)
+                return
+        if datetime.now(UTC) - charge.at > SETTLED:
+            self._costs.drop(charge)

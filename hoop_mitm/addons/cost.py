@@ -20,6 +20,9 @@ TELLS = RUNS | {"jobs.get", "jobs.getQueryResults", "jobs.cancel"}
 """Doors whose answers say something about a bill."""
 
 
+JOBLESS = "JOB_CREATION_OPTIONAL"
+
+
 class Cost(Stage):
     """Nobody spends more than the ceilings and budgets of ``hoop.yaml`` let them. Where none applies, nothing is asked.
 
@@ -61,8 +64,14 @@ class Cost(Stage):
             job_id=operation.job_id,
             location=operation.location,
             own_limit=min(filter(None, (own_limit(operation), _most(ticket))), default=None),
+            # BigQuery may answer it without a job, and then there is none to be found.
+            statement=None if (operation.body or {}).get("jobCreationMode") == JOBLESS else operation.statement,
             subject_token=identified.subject_token,
         )
+        if not flow.client_conn.connected:
+            # The hook that tells of it has been called already, and mitmproxy sends nothing for a client that has gone.
+            self._give_back(ticket)
+            raise Denied("cost.gone", "The client went away while hoop-mitm asked what its statement would cost.")
         self._limit(flow, operation, ticket.admission.limit)
 
     @staticmethod
@@ -110,8 +119,7 @@ class Cost(Stage):
         if ticket is None or ticket.admission is None or ticket.admission.charge is None:
             return
         if ticket.forwarded:
-            # It may be running all the same.
-            self.services.bills.follow(ticket.admission.charge)
+            self.services.bills.lost(ticket.admission.charge)
         else:
             self._give_back(ticket)
 

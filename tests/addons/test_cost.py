@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
-from hoop_mitm.devkit.jobs import Job
 from hoop_mitm.devkit.visitors import SeenRequest
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Got, bigquery
@@ -299,60 +298,97 @@ def test_whoami_shows_what_is_left(limited: RunningGateway, tmp_path: Path) -> N
 # What was billed
 
 
-def queries(world: World) -> list[Job]:
-    return [job for job in world.bigquery.jobs.all() if "query" in job.resource["configuration"]]
+BUDGETS = [{"name": "roomy", "per": "principal", "every": "month", "bytes": "1GiB"}]
+
+
+@pytest.fixture(scope="module")
+def roomy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """1 GiB for everybody."""
+    with RunningGateway(world, tmp_path_factory.mktemp("roomy"), cost={"budgets": BUDGETS}) as running:
+        yield running
+    world.bigquery.hold(0)
 
 
 @pytest.fixture
 def mortal(world: World, tmp_path: Path) -> Iterator[RunningGateway]:
-    cost = {"budgets": [{"name": "all", "per": "connection", "every": "month", "bytes": "1GiB"}]}
-    yield RunningGateway(world, tmp_path, cost=cost)
+    yield RunningGateway(world, tmp_path, cost={"budgets": BUDGETS})
     world.bigquery.hold(0)
 
 
-def test_a_bill_that_no_answer_tells_is_asked_for(mortal: RunningGateway) -> None:
+def test_a_bill_that_no_answer_tells_is_asked_for(roomy: RunningGateway) -> None:
     """getQueryResults does not say what a job was billed, and nobody asks after this one at all."""
-    with mortal:
-        outcome = Python("query").query(mortal.environment("alice"), DEAR)
-        assert outcome.rows
-        until(lambda: left(mortal, "alice") == (1024 - 20, 0))
-        # A job that fails is billed nothing.
-        failed = insert(mortal, "alice", CHEAP, maximumBytesBilled="1")
-        assert json.loads(failed.body)["status"]["errorResult"]["reason"] == "bytesBilledLimitExceeded"
-        until(lambda: left(mortal, "alice") == (1024 - 20, 0))
+    outcome = Python("query").query(roomy.environment("alice"), DEAR)
+    assert outcome.rows
+    until(lambda: left(roomy, "alice") == (1024 - 20, 0))
+
+    # A job that fails is billed nothing.
+    failed = insert(roomy, "alice", CHEAP, maximumBytesBilled="1")
+    assert json.loads(failed.body)["status"]["errorResult"]["reason"] == "bytesBilledLimitExceeded"
+    until(lambda: left(roomy, "alice") == (1024 - 20, 0))
+
+
+def leave(gateway: RunningGateway, user: str, sql: str, front: Front) -> None:
+    """Asks, and goes away as soon as BigQuery has heard of it."""
+    body = json.dumps({"query": sql, "useLegacySql": False})
+    with bigquery(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as raw:
+        lines = (
+            f"POST {QUERIES} HTTP/1.1",
+            "Host: bigquery.googleapis.com",
+            "Content-Type: application/json",
+            f"Authorization: Bearer {gateway.world.issuer.token(user)}",
+            f"Content-Length: {len(body)}",
+            "",
+            body,
+        )
+        raw.connection.sendall("\r\n".join(lines).encode())
+        until(lambda: bool(front.posts()))
+
+
+def test_a_client_that_goes_away_leaves_nothing_set_aside(roomy: RunningGateway, world: World) -> None:
+    asked = f"{DEAR} WHERE o.id < 9"
+    tried = Front(world)
+    world.bigquery.hold(1)
+    leave(roomy, "bob", asked, tried)
+    world.bigquery.hold(0)
+    # It waits for the same dry run.
+    assert ask(roomy, "bob", asked).status == 200
+    assert (len(tried.tried()), len(tried.ran())) == (1, 1)
+    until(lambda: left(roomy, "bob") == (1024 - 20, 0))
+
+    ran = Front(world)
+    world.bigquery.hold(1, answered=True)
+    leave(roomy, "bob", asked, ran)
+    world.bigquery.hold(0)
+    assert (len(ran.tried()), len(ran.ran())) == (0, 1)
+    # Its job has no name that the gateway was told, and is found by its looks.
+    until(lambda: left(roomy, "bob") == (1024 - 40, 0))
+
+
+def queries(world: World) -> list[str]:
+    """The statements that BigQuery ran."""
+    configurations = [job.resource["configuration"] for job in world.bigquery.jobs.all()]
+    return [configuration["query"]["query"] for configuration in configurations if "query" in configuration]
 
 
 def test_a_restart_gives_nobody_a_new_budget(mortal: RunningGateway, world: World) -> None:
+    named, unnamed = f"{DEAR} WHERE o.id < 7", f"{CHEAP} WHERE id < 8"
     with mortal:
-        assert ask(mortal, "alice", CHEAP).status == 200
-        assert ask(mortal, "bob", DEAR).status == 200
+        assert ask(mortal, "alice", named).status == 200
+        assert ask(mortal, "alice", unnamed).status == 200
         assert left(mortal, "alice") == (1024 - 30, 0)
-        job_id = f"job_{uuid7()}"
-        world.bigquery.hold(20, answered=True)
-        lost = threading.Thread(target=lambda: insert(mortal, "bob", DEAR, job_id=job_id))
-        lost.start()
-        until(lambda: any(job.resource["jobReference"]["jobId"] == job_id for job in world.bigquery.jobs.all()))
-        assert left(mortal, "alice") == (1024 - 30 - 30, 30)
+        world.bigquery.hold(30, answered=True)
+        lost = [
+            threading.Thread(target=way, args=(mortal, "alice", sql)) for way, sql in ((insert, named), (ask, unnamed))
+        ]
+        for thread in lost:
+            thread.start()
+        until(lambda: (queries(world).count(named), queries(world).count(unnamed)) == (2, 2))
+        assert left(mortal, "alice") == (1024 - 30 - 50, 50)
         kill(mortal)
         world.bigquery.hold(0)
-        lost.join()
+        for thread in lost:
+            thread.join()
 
     with mortal:
-        # The bill of what the gateway before never saw an answer to, by the id that the client chose.
-        until(lambda: left(mortal, "alice") == (1024 - 30 - 20, 0))
-
-
-def test_the_bill_of_a_query_without_a_name_is_found_after_a_crash(mortal: RunningGateway, world: World) -> None:
-    statement = f"{DEAR} WHERE o.id < 7"
-    with mortal:
-        assert ask(mortal, "alice", statement).status == 200
-        world.bigquery.hold(20, answered=True)
-        lost = threading.Thread(target=lambda: ask(mortal, "alice", statement))
-        lost.start()
-        until(lambda: [job.resource["configuration"]["query"]["query"] for job in queries(world)].count(statement) == 2)
-        kill(mortal)
-        world.bigquery.hold(0)
-        lost.join()
-
-    with mortal:
-        until(lambda: left(mortal, "alice") == (1024 - 40, 0))
+        # The bills of what the gateway before never saw an answer to, by its id or by its looks.
+        until(lambda: left(mortal, "alice") == (1024 - 30 - 30, 0), 60)

@@ -17,6 +17,7 @@ class Charge:
         reserved: bytes that it may be billed at most, its ``maximumBytesBilled``; what it counts with until the bill is known.
         billed: bytes that it was billed; ``None`` while that is not known.
         project, job_id, location: the job at BigQuery, as far as they are known.
+        statement: its SQL, to find its job by where no answer has named it. Never kept on disk.
         subject_token: the payer's own, where their own identity is used at Google. Never kept on disk.
     """
 
@@ -28,6 +29,7 @@ class Charge:
     project: str = ""
     job_id: str | None = None
     location: str | None = None
+    statement: str | None = field(default=None, repr=False)
     subject_token: str | None = field(default=None, repr=False)
 
     @property

@@ -147,6 +147,7 @@ class Costs:
         job_id: str | None = None,
         location: str | None = None,
         own_limit: int | None = None,
+        statement: str | None = None,
         subject_token: str | None = None,
     ) -> Admission:
         """Lets a statement run, and takes from budgets what it may be billed at most until its bill is known.
@@ -155,6 +156,7 @@ class Costs:
             charge_id: of its flow; unique.
             job_id: where the client chose it.
             own_limit: the client's own ``maximumBytesBilled``.
+            statement: where the job can be found by it.
             subject_token: kept to ask for the bill with, where the payer's own identity is used at Google.
 
         Raises:
@@ -189,6 +191,7 @@ class Costs:
             project=project,
             job_id=job_id,
             location=location,
+            statement=statement,
             subject_token=subject_token,
         )
         self._take(charge)
@@ -207,6 +210,10 @@ class Costs:
     def find(self, project: str, job_id: str) -> Charge | None:
         """The charge of a job whose bill is not known yet."""
         return self._by_job.get((project, job_id))
+
+    def is_known(self, project: str, job_id: str) -> bool:
+        """Whether some charge is for this job, with or without its bill."""
+        return (project, job_id) in self._by_job or (project, job_id) in self._known
 
     def charge(self, charge_id: str) -> Charge | None:
         """The charge of that id, if its bill is not known yet."""
