@@ -81,6 +81,48 @@ def test_reads(statement: str, kinds: str, reads: str) -> None:
     assert found.features <= FEATURES
 
 
+# GoogleSQL as it is written every day: what is refused here is refused to somebody who only reads.
+ORDINARY = [
+    "SELECT * FROM shop.t WHERE DATE(_PARTITIONTIME) = CURRENT_DATE() AND _PARTITIONDATE > '2020-01-01'",
+    "SELECT * FROM shop.t WHERE ts > TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL '1 2' DAY TO HOUR)",
+    "SELECT x.*, ARRAY_AGG(STRUCT(a AS b) IGNORE NULLS ORDER BY c DESC LIMIT 1)[SAFE_OFFSET(0)].b FROM shop.t x GROUP BY ALL",
+    "SELECT JSON_VALUE(p, '$.a'), p.b.c, p['x'], INT64(p.y) FROM shop.t",
+    "SELECT * FROM shop.t FULL JOIN shop.t AS u ON t.a = u.a WHERE t.b IS NOT DISTINCT FROM u.b",
+    "SELECT GENERATE_UUID(), RAND(), SESSION_USER(), TO_HEX(SHA256('x')), FORMAT('%d', 3) FROM shop.t",
+    "SELECT * FROM shop.t, UNNEST(GENERATE_DATE_ARRAY('2020-01-01', '2020-12-31', INTERVAL 1 MONTH)) AS d",
+    "SELECT LAST_VALUE(x IGNORE NULLS) OVER (PARTITION BY a ORDER BY b ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING) FROM shop.t",
+    "SELECT ANY_VALUE(x HAVING MAX y), COUNT(DISTINCT IF(a, b, NULL)), STRING_AGG(DISTINCT a, ',' ORDER BY a LIMIT 2) FROM shop.t",
+    "SELECT EXTRACT(DAYOFWEEK FROM d), EXTRACT(DATE FROM ts AT TIME ZONE 'UTC'), DATE_TRUNC(d, ISOWEEK) FROM shop.t",
+    "SELECT * FROM shop.t AS a CROSS JOIN UNNEST(a.items) AS i WITH OFFSET pos WHERE pos < 3",
+    "SELECT [1, 2][OFFSET(0)], (1, 2), STRUCT<a INT64, b STRING>(1, 'x').a, ARRAY<INT64>[1], NUMERIC '1.2' FROM shop.t",
+    "SELECT * FROM VECTOR_SEARCH(TABLE shop.t, 'v', (SELECT 1), top_k => 5, options => '{\"x\": 1}')",
+    "SELECT * FROM GAP_FILL(TABLE shop.t, ts_column => 'ts', bucket_width => INTERVAL 1 DAY)",
+    "SELECT * FROM AI.FORECAST(TABLE shop.t, data_col => 'x', timestamp_col => 't')",
+    "SELECT AI.GENERATE(('x', y), connection_id => 'us.c').result FROM shop.t",
+    "SELECT APPROX_TOP_COUNT(x, 3), HLL_COUNT.EXTRACT(HLL_COUNT.INIT(x)), PERCENTILE_CONT(y, 0.5) OVER () FROM shop.t",
+    "SELECT a LIKE ANY ('a%', 'b%'), REGEXP_EXTRACT(a, r'(\\d+)'), NORMALIZE(a, NFKC), a COLLATE 'und:ci' FROM shop.t",
+    "SELECT DATE(2020, 1, 1) + INTERVAL 1 DAY, DIV(5, 2), 1 << 3, ~1, 5 & 3, NOT TRUE, -x, +x, a || b FROM shop.t",
+    "SELECT CASE a WHEN 1 THEN 2 END, a BETWEEN 1 AND 2, a IN UNNEST(b), EXISTS (SELECT 1), a IS NOT TRUE FROM shop.t",
+    "SELECT * FROM shop.t UNPIVOT((a, b) FOR c IN ((d, e) AS 'x', (f, g) AS 'y'))",
+    "SELECT * FROM shop.t WHERE SEARCH(t, 'x') AND CONTAINS_SUBSTR(t, 'y')",
+    "SELECT AEAD.DECRYPT_STRING(a, b, c), RANGE(DATE '2020-01-01', NULL) FROM shop.t",
+    "select 1 as `group`, 2 as end_, t.date, t.value, offset from shop.t",
+    "SELECT * EXCEPT (a), b AS date FROM shop.t WHERE hash = 'x' AND type = 'y' AND timestamp > '2020' AND language = 'de'",
+    "SELECT ARRAY_FILTER([1, 2], e -> e > 1), ARRAY_TRANSFORM([1], (e, i) -> e + i) FROM shop.t",
+    "SELECT t.*, (SELECT AS VALUE x FROM UNNEST(t.a) x LIMIT 1) FROM shop.t t",
+    "SELECT GROUPING(a), SUM(b) FROM shop.t GROUP BY ROLLUP(a)",
+    "SELECT a FROM shop.t GROUP BY GROUPING SETS ((a), CUBE(a, b))",
+    "SELECT DISTINCT AS STRUCT a FROM shop.t ORDER BY a NULLS LAST LIMIT 10 OFFSET 5",
+]
+
+
+@pytest.mark.parametrize("statement", ORDINARY)
+def test_ordinary_queries_are_reads(statement: str) -> None:
+    found = facts(statement)
+    assert (found.opaque, found.verb, found.kinds) == ("", "read", ("SELECT",))
+    assert [str(table) for table in found.reads] == ["acme.shop.t"]
+
+
 CHANGES = [
     ("INSERT INTO shop.x SELECT * FROM shop.y", "write", "INSERT", "acme.shop.y", "acme.shop.x"),
     ("INSERT shop.x (a, b) VALUES (1, (SELECT 2 FROM shop.y))", "write", "INSERT", "acme.shop.y", "acme.shop.x"),
@@ -170,6 +212,9 @@ OPAQUE = [
     ("WITH x AS (DELETE FROM shop.y WHERE TRUE) SELECT * FROM x", "Delete"),
     ("WITH x AS (SELECT 1) INSERT INTO shop.y SELECT * FROM x", "does not understand"),
     ("SELECT * FROM `a\\x62`", "escape"),
+    ("SELECT * FROM shop.a AS hr PIVOT(SUM(x) FOR y IN ('a')) AS p, hr.salaries", "PIVOT"),
+    ("SELECT * FROM shop.hr UNPIVOT(x FOR y IN (a, b)), hr.salaries", "PIVOT"),
+    ("SELECT 1; -- \r /* \nDROP TABLE shop.x; -- */", "comment"),
     ("#legacySQL\nSELECT * FROM [shop.orders]", "legacy"),
     ("SELECT 1" + " " * 2**20, "longer"),
 ]  # fmt: skip
@@ -213,6 +258,22 @@ HIDDEN = [
     "UPDATE shop.a AS hr SET x = (SELECT 1 FROM hr.salaries) WHERE TRUE",
     "EXPORT DATA OPTIONS (uri='gs://b') AS SELECT * FROM salaries",
     "SELECT * FROM ML.PREDICT(MODEL shop.m, TABLE salaries)",
+    # A quoted name with a point in it is one word, and no alias begins with it.
+    "SELECT * FROM shop.a AS hr, `hr.salaries`",
+    "SELECT * FROM shop.a AS hr CROSS JOIN `hr.salaries`",
+    "SELECT * FROM shop.a AS acme, `acme.hr.salaries`",
+    "SELECT * FROM shop.a AS acme, `acme.hr`.salaries",
+    "SELECT (SELECT max(x) FROM `hr.salaries`) FROM shop.a AS hr",
+    "SELECT (SELECT 1 FROM (`hr.salaries` CROSS JOIN shop.b)) FROM shop.a AS hr",
+    "INSERT INTO shop.x SELECT * FROM shop.a AS hr, `hr.salaries`",
+    "IF EXISTS (SELECT * FROM shop.a AS hr, `hr.salaries`) THEN SELECT 1; END IF",
+    "CREATE TEMP FUNCTION f() AS ((SELECT 1 FROM shop.a AS hr, `hr.salaries`)); SELECT f()",
+    # A table as an argument is no array.
+    "SELECT (SELECT max(x) FROM APPENDS(TABLE hr.salaries, NULL, NULL)) FROM shop.a AS hr",
+    # Behind PIVOT and pipe operators an alias is gone.
+    "SELECT (SELECT max(x) FROM hr.salaries) FROM shop.a AS hr PIVOT(SUM(x) FOR y IN ('a')) AS p",
+    "FROM shop.a AS hr |> DISTINCT |> CROSS JOIN hr.salaries",
+    "FROM shop.a AS hr |> DISTINCT |> WHERE x IN (SELECT y FROM shop.b, hr.salaries)",
 ]
 
 
