@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 _REMEMBERED: Final = 10_000
 """Jobs whose bill is known and that are still known by name: their bill may be told again."""
 
+_MOST: Final = 2**63 - 1
+"""Bytes that BigQuery's API has room for."""
+
 _READ_LESS: Final = (
     "Read less: filter on the column that the table is partitioned by, and name the columns that you need instead of *; "
     "LIMIT alone makes nothing cheaper."
@@ -173,7 +176,7 @@ class Costs:
             if estimate.is_bound:
                 limits.append(estimate.most)
         # 0 would be no limit at all. With 1 what is free can still run.
-        limit = max(1, min(limits or [estimate.most]))
+        limit = max(1, min(*limits, _MOST) if limits else estimate.most)
         if not standing:
             return Admission(limit)
         reserved = limit if limit > 1 else 0

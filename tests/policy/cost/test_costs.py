@@ -116,6 +116,13 @@ def test_the_smallest_ceiling_holds(
     assert not (tmp_path / FILE).exists()
 
 
+def test_a_ceiling_that_is_none_fits_into_what_bigquery_takes(tmp_path: Path) -> None:
+    async def story(room: Room) -> None:
+        assert (await room.admit(1)).limit == 2**63 - 1
+
+    runs(Room(tmp_path, ceilings=[{"name": "c", "bytes": "999999999999PiB"}]), story)
+
+
 def test_a_denial_says_what_it_would_cost_what_may_be_and_how_to_ask_for_less(tmp_path: Path) -> None:
     async def story(room: Room) -> None:
         with pytest.raises(Denied) as denied:
