@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from hoop_mitm.bigquery.operation import TableRef
+from hoop_mitm.bigquery.paths import Path
 from hoop_mitm.sql.facts import Dataset
 from hoop_mitm.sql.opaque import Opaque
 
@@ -67,6 +68,14 @@ class Names:
                 # A temporary table may not be there, or no longer; then it is the default dataset's.
                 yield self._ref(parts)
 
+    def certain(self, path: Path) -> TableRef:
+        """The table of a name that is one whatever aliases stand around it."""
+        return self._ref(_split(".".join(path.parts)))
+
+    def forget_rows(self) -> None:
+        """From here on no name is taken for an array in a row: aliases may be gone behind a pipe operator."""
+        self._scopes.sees_rows = False
+
     def _ref(self, parts: list[str]) -> TableRef:
         project, dataset = (
             (self._default[0] or self._project, self._default[1]) if self._default else (self._project, "")
@@ -87,7 +96,10 @@ class Names:
 
 def _parts(table: "exp.Table") -> list[str]:
     """The parts of a name, however its dots stand within or between quotes."""
-    text = ".".join(part.name for part in table.parts)
+    return _split(".".join(part.name for part in table.parts))
+
+
+def _split(text: str) -> list[str]:
     project, colon, rest = text.partition(":")
     if colon:
         # The project of a domain: example.com:acme.
@@ -107,6 +119,7 @@ class _Scopes:
         # By identity; the nodes are kept, so that no other takes theirs.
         self._lists: dict[int, tuple[exp.With, dict[str, int], dict[int, int]]] = {}
         self._rows: dict[int, tuple[exp.Select, set[str]]] = {}
+        self.sees_rows = True
 
     def is_cte(self, table: "exp.Table", name: str) -> bool:
         """Whether a common table expression of this name is visible where the table stands."""
@@ -134,7 +147,7 @@ class _Scopes:
         from sqlglot import exp
 
         child: exp.Expr = table
-        while (node := child.parent) is not None:
+        while self.sees_rows and (node := child.parent) is not None:
             if isinstance(node, exp.CTE):
                 # Its query sees no rows of the queries around it.
                 return False
@@ -165,5 +178,11 @@ class _Scopes:
     def _aliases(self, select: "exp.Select") -> set[str]:
         if id(select) not in self._rows:
             sources = [select.args.get("from_"), *(select.args.get("joins") or ())]
-            self._rows[id(select)] = select, {source.this.alias_or_name.lower() for source in sources if source}
+            self._rows[id(select)] = select, {_alias(source.this) for source in sources if source}
         return self._rows[id(select)][1]
+
+
+def _alias(source: "exp.Expr") -> str:
+    """What the rows of a source are called; behind ``PIVOT`` and ``UNPIVOT`` only by the alias that follows it."""
+    pivots = source.args.get("pivots")
+    return str((pivots[-1].alias if pivots else source.alias_or_name) or "").lower()

@@ -1,11 +1,13 @@
 """What one parsed statement does. Nothing is a read but what is on a list here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from hoop_mitm.bigquery.operation import TableRef
+from hoop_mitm.bigquery.tokens import Token
+from hoop_mitm.sql.certain import certain_tables
 from hoop_mitm.sql.facts import Verb
 from hoop_mitm.sql.names import Names
 from hoop_mitm.sql.opaque import Opaque
@@ -233,9 +235,30 @@ def _add_writes(found: Found, tables: "list[exp.Table]", names: Names) -> None:
             found.features.add("unqualified_name")
 
 
+def add_certain(found: Found, words: Sequence[Token], names: Names) -> None:
+    """Adds the tables that the words tell, whatever the tree made of them."""
+    for path in certain_tables(words):
+        ref = names.certain(path)
+        found.reads[ref] = None
+        found.features.update(_features(ref))
+
+
+def _check_pivoted(tree: "exp.Expr") -> None:
+    """sqlglot knows the alias of a table still behind its ``PIVOT``, and so takes tables for arrays in its rows."""
+    from sqlglot import exp
+
+    gone = {
+        source.alias_or_name.lower() for source in tree.find_all(exp.Table, exp.Subquery) if source.args.get("pivots")
+    }
+    columns = (each for unnest in tree.find_all(exp.Unnest) if gone for each in unnest.find_all(exp.Column))
+    if any(column.parts[0].name.lower() in gone for column in columns if len(column.parts) > 1):
+        raise Opaque("it names a table behind its PIVOT or UNPIVOT by the alias that it had before.")
+
+
 def _add_reads(found: Found, tree: "exp.Expr", names: Names, not_read: frozenset[int]) -> None:
     from sqlglot import exp
 
+    _check_pivoted(tree)
     for table in tree.find_all(exp.Table):
         if id(table) in not_read:
             continue

@@ -7,17 +7,24 @@ from typing import Final
 from hoop_mitm.bigquery.statement_types import SCRIPT, statement_type, statement_types
 from hoop_mitm.bigquery.tokens import Token
 from hoop_mitm.sql import cache
+from hoop_mitm.sql.certain import has_pipes
 from hoop_mitm.sql.facts import Dataset, StatementFacts
 from hoop_mitm.sql.functions import features_in, functions_in
 from hoop_mitm.sql.names import Names
 from hoop_mitm.sql.opaque import Opaque
 from hoop_mitm.sql.parsing import expression_tree, statement_tree
-from hoop_mitm.sql.script import script_of
-from hoop_mitm.sql.statements import Found, add_expression, add_statement
+from hoop_mitm.sql.script import Part, script_of
+from hoop_mitm.sql.statements import Found, add_certain, add_expression, add_statement
 from hoop_mitm.sql.words import words_of
 
 _MOST_NAMES: Final = 10_000
 """Tables and functions that facts can hold, together."""
+
+# In others names of connections, roles and the like stand where tables do in these.
+_WITH_QUERIES: Final = frozenset({
+    "CREATE_FUNCTION", "CREATE_MATERIALIZED_VIEW", "CREATE_TABLE_AS_SELECT", "CREATE_VIEW", "DELETE", "EXPORT_DATA", "INSERT",
+    "MERGE", "SELECT", "UPDATE",
+})  # fmt: skip
 
 _KNOWN: Final = cache.Cache()
 
@@ -67,21 +74,10 @@ def _understood(statement: str, words: Sequence[Token], names: Names) -> Stateme
         raise Opaque("there is no statement in it.")
     found = Found()
     statements = 0
+    if has_pipes(words):
+        names.forget_rows()
     for part in script.parts:
-        piece = words[part.start : part.end]
-        match part.role:
-            case "expression":
-                add_expression(found, expression_tree(statement, piece), names)
-            case "known":
-                found.does(part.kind, "read" if part.kind == "ASSERT" else "write")
-                statements += 1
-            case "statement":
-                kind = statement_type(piece)
-                if kind is None:
-                    raise Opaque(f"{piece[0].text[:40]!r} begins no statement that hoop-mitm knows.")
-                add_statement(found, statement_tree(statement, piece), kind, names)
-                # A query with temporary functions before it is no script to BigQuery.
-                statements += not (kind == "CREATE_FUNCTION" and "temp_object" in set(features_in(piece[:4])))
+        statements += _add_part(found, statement, words, part, names)
     functions = functions_in(words)
     features = found.features | set(features_in(words)) | ({"control_flow"} if script.has_flow else set())
     if "external_query" in features:
@@ -99,6 +95,28 @@ def _understood(statement: str, words: Sequence[Token], names: Names) -> Stateme
         functions=functions,
         features=frozenset(features),
     )
+
+
+def _add_part(found: Found, statement: str, words: Sequence[Token], part: Part, names: Names) -> bool:
+    """Adds what a part does; whether it is a statement that makes a text with others a script."""
+    piece = words[part.start : part.end]
+    match part.role:
+        case "expression":
+            add_expression(found, expression_tree(statement, piece), names)
+            add_certain(found, piece, names)
+            return False
+        case "known":
+            found.does(part.kind, "read" if part.kind == "ASSERT" else "write")
+            return True
+        case "statement":
+            kind = statement_type(piece)
+            if kind is None:
+                raise Opaque(f"{piece[0].text[:40]!r} begins no statement that hoop-mitm knows.")
+            add_statement(found, statement_tree(statement, piece), kind, names)
+            if kind in _WITH_QUERIES:
+                add_certain(found, piece, names)
+            # A query with temporary functions before it is no script to BigQuery.
+            return not (kind == "CREATE_FUNCTION" and "temp_object" in set(features_in(piece[:4])))
 
 
 def _opaque(statement: str, words: Sequence[Token], reason: str) -> StatementFacts:

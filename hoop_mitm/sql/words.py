@@ -16,7 +16,7 @@ _PART_OF_NAME = re.compile(r"[0-9][0-9A-Za-z_]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What stands between two words. Some programs end a line where BigQuery does not, so such ends are not taken at all.
 _SPACE = re.compile(
-    r"(?:[ \t\r\n\f\v]|(?:--|\#)[^\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]*(?:[\r\n]|\Z)|/\*(?:[^*]|\*(?!/))*\*/)*",
+    r"(?:[ \t\r\n\f\v]|(?:--|\#)[^\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]*(?:\r?\n|\Z)|/\*(?:[^*]|\*(?!/))*\*/)*",
     re.DOTALL,
 )
 
