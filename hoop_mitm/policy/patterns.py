@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
 from hoop_mitm.bigquery.operation import TableRef
 
@@ -41,7 +42,7 @@ class Patterns:
         """Whether anything that ``name`` may stand for matches one of them; capitals and small letters are the same,
         since datasets may be told not to tell them apart."""
         lowered = name.casefold()
-        return any(overlap(pattern, lowered) for pattern in self._lowered)
+        return any(_meet(pattern, lowered) for pattern in self._lowered)
 
 
 def completed(pattern: str, parts: int) -> str:
@@ -51,6 +52,16 @@ def completed(pattern: str, parts: int) -> str:
     if pattern == UNKNOWN or missing <= 0 or ":" in pattern:
         return pattern
     return f"{UNKNOWN}.{pattern}"
+
+
+_POINTS: Final = 2
+
+
+def _meet(pattern: str, name: str) -> bool:
+    if pattern.count(".") == _POINTS == name.count("."):
+        # Part by part: what a wildcard table may stand for has no point in it.
+        return all(overlap(*parts) for parts in zip(pattern.split("."), name.split("."), strict=True))
+    return overlap(pattern, name)
 
 
 def _regex(pattern: str) -> str:
