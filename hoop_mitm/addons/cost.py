@@ -7,9 +7,11 @@ from hoop_mitm.addons.services import Services
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket
 from hoop_mitm.bigquery import Operation
+from hoop_mitm.bigquery.hidden import is_result
 from hoop_mitm.bigquery.rewriting import with_limit
 from hoop_mitm.bigquery.trial import own_limit
 from hoop_mitm.errors import Denied
+from hoop_mitm.policy import Estimate
 from hoop_mitm.policy.cost import Admission, Payer
 from hoop_mitm.recording import EventRecord
 
@@ -34,28 +36,24 @@ class Cost(Stage):
         operation, identified = ticket.operation, ticket.identified
         assert operation
         assert identified
+        costs, payer = self.services.costs, payer_of(ticket)
+        if reads_tables(operation) and costs.weighs(payer) and not self._may_be_uncapped:
+            raise Denied(
+                "cost.uncapped",
+                "hoop-mitm did not let this table be read through the Storage API, which has no limit to what it costs: there "
+                "is one to what you may spend. Select what you need from it in a query: its result may be read that way.",
+            )
         if operation.statement is None or operation.dry_run:
             return
-        costs, payer = self.services.costs, payer_of(ticket)
         if not costs.weighs(payer):
             if (most := _most(ticket)) and operation.door.name in RUNS:
                 ticket.admission = Admission(min(most, own_limit(operation) or most))
                 self._limit(flow, operation, ticket.admission.limit)
             return
-        if ticket.early or operation.door.name not in RUNS:
-            raise Denied(
-                "cost.uncapped",
-                f"hoop-mitm did not send this statement: there is a limit to what you may spend, and {operation.door.name} "
-                "has no way to tell BigQuery of it. Run the statement with a BigQuery client (jobs.query or jobs.insert).",
-            )
-        if ticket.estimate is None:
-            assert ticket.connection
-            ticket.estimate = await self.services.estimates.of(
-                operation,
-                connection=ticket.connection,
-                principal=identified.principal,
-                subject_token=identified.subject_token,
-            )
+        if operation.door.name not in RUNS:
+            await self._uncapped(ticket, payer)
+            return
+        ticket.estimate = await self._estimate(ticket)
         ticket.admission = await costs.admit(
             ticket.flow_id,
             payer,
@@ -73,6 +71,36 @@ class Cost(Stage):
             self._give_back(ticket)
             raise Denied("cost.gone", "The client went away while hoop-mitm asked what its statement would cost.")
         self._limit(flow, operation, ticket.admission.limit)
+
+    async def _uncapped(self, ticket: Ticket, payer: Payer) -> None:
+        """A statement that cannot be forwarded with a limit."""
+        assert ticket.operation
+        if not self._may_be_uncapped:
+            raise Denied(
+                "cost.uncapped",
+                "hoop-mitm did not send this statement: there is a limit to what you may spend, and "
+                f"{ticket.operation.door.name} has no way to tell BigQuery of it. Run the statement with a BigQuery client "
+                "(jobs.query or jobs.insert).",
+            )
+        ticket.estimate = await self._estimate(ticket)
+        self.services.costs.check(payer, ticket.estimate)
+
+    async def _estimate(self, ticket: Ticket) -> Estimate:
+        if ticket.estimate is not None:
+            return ticket.estimate
+        assert ticket.operation
+        assert ticket.connection
+        assert ticket.identified
+        return await self.services.estimates.of(
+            ticket.operation,
+            connection=ticket.connection,
+            principal=ticket.identified.principal,
+            subject_token=ticket.identified.subject_token,
+        )
+
+    @property
+    def _may_be_uncapped(self) -> bool:
+        return self.services.config.cost.uncapped == "allow"
 
     @staticmethod
     def _limit(flow: http.HTTPFlow, operation: Operation, limit: int) -> None:
@@ -135,6 +163,13 @@ def _most(ticket: Ticket) -> int | None:
     if ticket.ruling is None or not ticket.ruling.rests_on_estimate or ticket.estimate is None:
         return None
     return ticket.estimate.most if ticket.estimate.is_bound else None
+
+
+def reads_tables(operation: Operation) -> bool:
+    """Whether it reads tables past any query, and so with a price of its own; reading a query's result has none."""
+    if operation.door.name != "storage.CreateReadSession":
+        return False
+    return not operation.tables or not all(is_result(table.dataset, table.table) for table in operation.tables)
 
 
 def payer_of(ticket: Ticket) -> Payer:

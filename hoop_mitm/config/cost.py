@@ -73,6 +73,12 @@ class Cost(Model):
         "(scripts, external data): refused, or run with all that ceiling and budget leave, which is taken until the bill is "
         "known",
     )
+    uncapped: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="what happens on ways that have no room for a limit, to whoever has one: Google's MCP server, and reading "
+        "tables through the Storage API (results of queries are free there). What is allowed is held to the estimate, where "
+        "there can be one, and not counted",
+    )
     reuse_estimates: Duration = Field(
         default=timedelta(seconds=30), description="how long an estimate of exactly the same job is good"
     )

@@ -1,6 +1,7 @@
 """What statements may cost, through a real gateway: what leaves it, what is refused, what is counted."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from hoop_mitm.devkit.visitors import SeenRequest
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Got, bigquery
 from tests.attacks.tokens import STS, post
-from tests.clients.clients import Python
+from tests.clients.clients import DRIVERS, Python, drive
 from tests.faults.test_killed import kill, until
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
@@ -237,6 +238,18 @@ def test_googles_mcp_server_takes_no_limit_so_it_gets_no_statement(limited: Runn
 
     assert b"no way to tell BigQuery" in got.body
     assert front.ran() == []
+
+
+def test_a_table_is_not_read_past_every_limit(limited: RunningGateway) -> None:
+    """The Storage API bills what is read, and takes no limit; what it reads of a query's result was paid for."""
+    driver = DRIVERS / "python_storage.py"
+
+    alice = drive(limited.environment("alice"), sys.executable, driver, "table", "acme.shop.orders", "ARROW")
+    ci = drive(limited.environment("ci"), sys.executable, driver, "table", "acme.shop.orders", "ARROW")
+    result = drive(limited.environment("alice"), sys.executable, driver, "query", "SELECT id FROM shop.orders")
+
+    assert "Select what you need from it in a query" in alice.complaint
+    assert (len(ci.result), len(result.result)) == (900, 900)
 
 
 def test_an_auditor_sees_what_was_estimated(limited: RunningGateway) -> None:
