@@ -19,6 +19,7 @@ from uuid_utils import uuid7
 
 from hoop_mitm import bigquery
 from hoop_mitm.bigquery import Door, Operation, Resource, waiting
+from hoop_mitm.bigquery.labels import REVIEW
 from hoop_mitm.bigquery.rewriting import with_limit
 from hoop_mitm.bigquery.trial import own_limit
 from hoop_mitm.config import Connection
@@ -342,7 +343,7 @@ class Execution:
             return False
         taken = None
         # Only the gateway can have written that label.
-        if job.labels.get("hoop-review") != review.id:
+        if job.labels.get(REVIEW) != review.id:
             taken = Outcome(f"Already Exists: Job {held.job}. Send it again with another job id.", "duplicate")
         await self._change(review, lambda each: deciding.executed(each, _now(), job.location, taken))
         return True

@@ -16,6 +16,7 @@ from hoop_mitm.addons.executing import Execution
 from hoop_mitm.addons.telling import Telling
 from hoop_mitm.addons.ticket import Ticket
 from hoop_mitm.bigquery import Resource, waiting
+from hoop_mitm.bigquery.labels import REVIEW, SESSION
 from hoop_mitm.errors import Denied, HoopError
 from hoop_mitm.identity import Principal
 from hoop_mitm.policy import Verdict
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     from hoop_mitm.policy import Question, Ruling
 
 logger = logging.getLogger(__name__)
-
-REVIEW: Final = "hoop-review"
-"""Label of a job that was reviewed: the review's id. Only the gateway can write it."""
-
-SESSION: Final = "hoop-session"
 
 DOORS: Final = frozenset({"jobs.insert", "jobs.query"})
 """What can wait: BigQuery's own clients wait for a job as long as it takes."""

@@ -5,9 +5,7 @@ from mitmproxy import http
 from hoop_mitm import bigquery
 from hoop_mitm.addons.stage import Stage
 from hoop_mitm.addons.ticket import Ticket, seal
-
-SESSION = "hoop-session"
-"""Label on every job: the id of the session, as in `INFORMATION_SCHEMA.JOBS.labels`. The prefix ``hoop-`` is ours."""
+from hoop_mitm.bigquery.labels import SESSION
 
 JOB_DOORS = frozenset({"jobs.insert", "jobs.query"})
 

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Self
 
+from hoop_mitm.bigquery.labels import SESSION
 from hoop_mitm.bigquery.operation import TableRef
-
-SESSION: Final = "hoop-session"
-"""The label that the gateway puts on every job: the id of the session."""
 
 
 @dataclass(frozen=True, slots=True)
