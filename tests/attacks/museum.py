@@ -73,7 +73,6 @@ ROOMS: Final[Mapping[str, list[Exhibit]]] = {
             f"/* SELECT 1 */ {DELETE}",
             f"-- SELECT * FROM shop.orders\n{DELETE}",
             f"# SELECT 1\n{DELETE}",
-            f"-- SELECT 1\r{DELETE}",
             f"-- SELECT 1\r\n{DELETE}",
             f"/* SELECT /* 1 */ {DELETE}",
             f"/**/{DELETE}/**/",
@@ -94,6 +93,7 @@ ROOMS: Final[Mapping[str, list[Exhibit]]] = {
         *_of(
             "opaque",
             f"SELECT 1 /* {DROP}",
+            f"-- SELECT 1\r{DELETE}",
             f"SELECT 1 -- \u2028; {DROP}",
             f"SELECT 1 -- \u0085; {DROP}",
             f"SELECT 1 -- \x0b; {DROP}",
