@@ -82,7 +82,9 @@ class Operations(Stage):
             named = [c for c in connections if identified.connection in (None, c.name)]
             if len(named) != 1:
                 raise Denied(
-                    "connection.unclear", "Name a project: hoop-mitm cannot tell which connection this is for."
+                    "connection.unclear",
+                    "hoop-mitm cannot tell which of its connections this is for. Name a project, or come with a session of "
+                    "one of them (`hoop-mitm run --connection NAME`).",
                 )
             connection = named[0]
         else:
