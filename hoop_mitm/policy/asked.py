@@ -82,9 +82,9 @@ class Asked:
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
-        """Tables that are read, as they are named."""
+        """Tables that are read, as they are named; and functions of datasets, for what they read."""
         facts = self.question.facts
-        return _names(*(facts.reads if facts else ()), *([] if self._writes_all else self._named))
+        return _names(*((*facts.reads, *facts.routines) if facts else ()), *([] if self._writes_all else self._named))
 
     @cached_property
     def writes(self) -> tuple[str, ...]:

@@ -62,6 +62,8 @@ class StatementFacts:
         features: out of ``FEATURES``.
         opaque: why the text cannot be understood as a whole, as a sentence for people; ``""`` when it can. The other
             facts of an opaque text are not complete.
+        routines: functions and table functions of datasets that are called, each once, as they are written; what they read
+            is not in the text. With a default dataset also names that no function of GoogleSQL is known by, some too many.
     """
 
     kinds: tuple[str, ...]
@@ -72,6 +74,7 @@ class StatementFacts:
     functions: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
     opaque: str = ""
+    routines: tuple[TableRef, ...] = ()
 
     @property
     def is_opaque(self) -> bool:

@@ -1,9 +1,10 @@
 """The functions that a text calls, and the features that its words show. By words alone: no parser has a say."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Final
 
-from hoop_mitm.bigquery.paths import paths
+from hoop_mitm.bigquery.paths import Path, paths
 from hoop_mitm.bigquery.tokens import Token
 from hoop_mitm.sql.words import upper
 
@@ -49,10 +50,45 @@ _TABLES_OF_GOOGLE: Final = frozenset({
 })  # fmt: skip
 _BEFORE_TABLES: Final = frozenset({"FROM", "JOIN", ","})
 
+#: Functions of BigQuery that sqlglot's dialect has no name for, and words that call nothing and that a function may be called.
+_ALSO_KNOWN: Final = frozenset({
+    "AGGREGATE", "ARRAY_INCLUDES", "ARRAY_INCLUDES_ANY", "ARRAY_IS_DISTINCT", "BAG_OF_WORDS", "DATETIME_BUCKET", "DATE_BUCKET",
+    "ERROR", "EXTEND", "FLOAT32", "GENERATE_RANGE_ARRAY", "IEEE_DIVIDE", "INSERT", "INTERVAL", "ISNULL", "JSON_FLATTEN",
+    "NULLIFZERO", "OF", "PERCENT", "RANGE", "RANGE_CONTAINS", "RANGE_END", "RANGE_INTERSECT", "RANGE_OVERLAPS", "RANGE_START",
+    "S2_CELLIDFROMPOINT", "S2_COVERINGCELLIDS", "SEARCH", "TEXT_ANALYZE", "TF_IDF", "TIMESTAMP_BUCKET", "VALUE", "ZEROIFNULL",
+})  # fmt: skip
+_GEOGRAPHY: Final = "st_"
+
 
 def functions_in(words: Sequence[Token]) -> tuple[str, ...]:
     """What is called, in lower case, each once: ``count``, ``net.host``, ``acme.shop.discount``; procedures too."""
     return tuple(dict.fromkeys(name for name, _ in _calls(words)))
+
+
+def routines_in(words: Sequence[Token]) -> Iterator[Path]:
+    """The names, as they are written, by which functions and table functions of a dataset may be called; some several times.
+
+    A name of one part is among them when no function of GoogleSQL is known by it and the text defines none: it may be one of
+    the default dataset.
+    """
+    defined = {words[place + 1].text.lower() for place in range(len(words) - 1) if upper(words, place) == "FUNCTION"}
+    for name, path in _called(words):
+        plain = name.removeprefix("safe.")
+        namespace, dot, _ = plain.rpartition(".")
+        if dot:
+            if namespace not in _NAMESPACES:
+                yield path
+        elif plain not in defined and not plain.startswith(_GEOGRAPHY) and plain.upper() not in _known():
+            yield Path([words[path.end - 1].text], path.end - 1, path.end)
+
+
+@cache
+def _known() -> frozenset[str]:
+    from sqlglot.dialects.bigquery import BigQuery
+
+    parser = BigQuery.parser_class
+    names = {*parser.FUNCTIONS, *parser.FUNCTION_PARSERS, *parser.NO_PAREN_FUNCTION_PARSERS, *_ALSO_KNOWN}
+    return frozenset(names | {name.upper() for name in _TABLES_OF_GOOGLE})
 
 
 def features_in(words: Sequence[Token]) -> Iterator[str]:
@@ -97,6 +133,12 @@ def _features_of_call(name: str, before: str) -> Iterator[str]:
 
 def _calls(words: Sequence[Token]) -> Iterator[tuple[str, int]]:
     """Each call's name, and where it begins."""
+    for name, path in _called(words):
+        yield name, path.start
+
+
+def _called(words: Sequence[Token]) -> Iterator[tuple[str, Path]]:
+    """Each call's name in lower case, and its path."""
     for path in paths(words):
         if upper(words, path.end) != "(":
             continue
@@ -111,4 +153,4 @@ def _calls(words: Sequence[Token]) -> Iterator[tuple[str, int]]:
         before = upper(words, path.start - 1)
         if before in _DEFINES or (before == "EXISTS" and upper(words, path.start - 2) == "NOT"):
             continue
-        yield name, path.start
+        yield name, path

@@ -72,6 +72,10 @@ class Names:
         """The table of a name that is one whatever aliases stand around it."""
         return self._ref(_split(".".join(path.parts)))
 
+    def routine(self, path: Path) -> TableRef | None:
+        """The function of a dataset that a name means; ``None``: of no dataset, and none is the default."""
+        return self.certain(path) if len(path.parts) > 1 or self._default else None
+
     def forget_rows(self) -> None:
         """From here on no name is taken for an array in a row: aliases may be gone behind a pipe operator."""
         self._scopes.sees_rows = False

@@ -9,7 +9,7 @@ from hoop_mitm.bigquery.tokens import Token
 from hoop_mitm.sql import cache
 from hoop_mitm.sql.certain import has_pipes
 from hoop_mitm.sql.facts import Dataset, StatementFacts
-from hoop_mitm.sql.functions import features_in, functions_in
+from hoop_mitm.sql.functions import features_in, functions_in, routines_in
 from hoop_mitm.sql.names import Names
 from hoop_mitm.sql.opaque import Opaque
 from hoop_mitm.sql.parsing import expression_tree, statement_tree
@@ -79,6 +79,7 @@ def _understood(statement: str, words: Sequence[Token], names: Names) -> Stateme
     for part in script.parts:
         statements += _add_part(found, statement, words, part, names)
     functions = functions_in(words)
+    routines = dict.fromkeys(ref for path in routines_in(words) if (ref := names.routine(path)))
     features = found.features | set(features_in(words)) | ({"control_flow"} if script.has_flow else set())
     if "external_query" in features:
         # What the other database is asked to do stands in its own SQL.
@@ -94,6 +95,7 @@ def _understood(statement: str, words: Sequence[Token], names: Names) -> Stateme
         writes=tuple(found.writes),
         functions=functions,
         features=frozenset(features),
+        routines=tuple(routines),
     )
 
 

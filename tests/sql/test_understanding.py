@@ -284,6 +284,28 @@ def test_no_table_hides_behind_a_name(statement: str) -> None:
     assert "acme.hr.salaries" in map(str, found.reads)
 
 
+ROUTINES = [
+    ("SELECT * FROM hr.all_salaries()", "acme.hr.all_salaries"),
+    ("SELECT `Hr`.Salary(1), `other.hr.pay`(2) FROM shop.a, hr.t(1)", "acme.Hr.Salary other.hr.pay acme.hr.t"),
+    ("FROM shop.a |> CROSS JOIN hr.t(1)", "acme.hr.t"),
+    ("SELECT COUNT(*), NET.HOST(x), SAFE.SUBSTR(x, 1), ST_X(x), ERROR('no'), x IN (1) FROM shop.a", ""),
+    ("SELECT * FROM ML.PREDICT(MODEL shop.m, TABLE shop.a)", ""),
+    ("INSERT INTO shop.x (a, b) SELECT 1, 2", ""),
+    ("CREATE TEMP FUNCTION f() AS (1); SELECT f()", ""),
+]
+
+
+@pytest.mark.parametrize(("statement", "routines"), ROUTINES)
+def test_functions_of_datasets(statement: str, routines: str) -> None:
+    assert list(map(str, facts(statement).routines)) == routines.split()
+    assert set(routines.split()) == set(map(str, facts(statement, default_dataset=(None, "hr")).routines))
+
+
+def test_a_function_that_nobody_knows_may_be_the_default_datasets() -> None:
+    assert facts("SELECT salary(1)").routines == ()
+    assert list(map(str, facts("SELECT salary(1)", default_dataset=(None, "hr")).routines)) == ["acme.hr.salary"]
+
+
 def test_legacy_sql_is_opaque_unless_the_text_itself_says_otherwise() -> None:
     assert facts("SELECT 1", legacy=True).features == {"legacy_sql"}
     assert facts("\n#standardSQL\nSELECT 1", legacy=True).verb == "read"
