@@ -112,6 +112,10 @@ def test_what_is_lost_is_told_and_until_then_nothing_is_served(world: World, tmp
     with running(world, tmp_path, "async") as gateway:
         with connection(gateway) as raw:
             assert raw.request("GET", DATASETS, token=alice).status == 200
+            # Its own record must not be the one that is lost.
+            deadline = time.monotonic() + 30
+            while gateway.ask("SELECT count(*) FROM flows") != [(1,)]:
+                assert time.monotonic() < deadline
             with disk_full(gateway):
                 answered = raw.request("GET", DATASETS, token=alice, headers=("User-Agent: lost",))
                 deadline = time.monotonic() + 30

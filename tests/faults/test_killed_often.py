@@ -66,10 +66,10 @@ def told(log: Path, word: str) -> list[str]:
     return [line.split()[1] for line in lines if line.startswith(f"{word} ")]
 
 
-def forwarded(world: World) -> set[str]:
-    """The statements that reached BigQuery, by its own account."""
+def forwarded(world: World) -> Counter[str]:
+    """The statements that reached BigQuery, by its own account, with how often: a client asks again when it has no answer."""
     asked = [seen for seen in world.bigquery.requests() if seen.method == "POST" and seen.protocol == "rest"]
-    return {found[0] for seen in asked if (found := MARKER.search(seen.body.decode(errors="replace")))}
+    return Counter(found[0] for seen in asked if (found := MARKER.search(seen.body.decode(errors="replace"))))
 
 
 def recorded(archive: Path) -> tuple[Counter[str], set[str], set[str]]:
@@ -136,8 +136,9 @@ def test_whatever_moment_it_is_killed_at_nothing_is_lost_and_nothing_twice(world
     print(f"{len(got)} answers, {len(told(log, 'failed'))} failures, {len(reached)} statements forwarded")
 
     assert missing(got, set(answered)) == []
-    assert [marker for marker in got if answered[marker] != 1] == []
-    assert missing(reached, every) == []
+    # More than once only where BigQuery was asked more than once: the answer before was recorded, and never arrived.
+    assert [marker for marker in got if not 1 <= answered[marker] <= reached[marker]] == []
+    assert missing(set(reached), every) == []
     # Not only that there was an answer, but what was in it.
     assert missing([marker for marker in got if int(marker[-5:]) % 3 != 2], values) == []
     assert len(got) > KILLS

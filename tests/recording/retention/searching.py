@@ -47,7 +47,7 @@ def _values(path: Path, data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
-    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
         for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
             cursor = connection.execute(f"SELECT * FROM {table}")
             names = [column[0] for column in cursor.description]
