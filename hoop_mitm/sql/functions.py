@@ -1,6 +1,6 @@
 """The functions that a text calls, and the features that its words show. By words alone: no parser has a say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Final
 
@@ -21,9 +21,7 @@ _NO_FUNCTIONS: Final = frozenset({
 })  # fmt: skip
 
 # Before these names stand definitions and targets, with columns or parameters in the parentheses.
-_DEFINES: Final = frozenset(
-    {"FUNCTION", "INDEX", "INSERT", "INTO", "MERGE", "PROCEDURE", "TABLE", "VIEW", "OVERWRITE", "ON"}
-)
+_DEFINES: Final = frozenset({"FUNCTION", "INDEX", "INSERT", "INTO", "MERGE", "PROCEDURE", "TABLE", "VIEW", "OVERWRITE"})
 
 _NAMESPACES: Final = frozenset({
     "aead", "ai", "bag", "deterministic", "hll_count", "keys", "kll_quantiles", "ml", "net", "obj", "safe", "d3a_count",
@@ -48,6 +46,7 @@ _TABLES_OF_GOOGLE: Final = frozenset({
     "appends", "changes", "external_query", "external_object_transform", "gap_fill", "range_sessionize", "unnest",
     "vector_search",
 })  # fmt: skip
+_REACHING: Final = frozenset({"external_query", "external_object_transform", "obj.get_access_url"})
 _BEFORE_TABLES: Final = frozenset({"FROM", "JOIN", ","})
 
 #: Functions of BigQuery that sqlglot's dialect has no name for, and words that call nothing and that a function may be called.
@@ -63,6 +62,12 @@ _GEOGRAPHY: Final = "st_"
 def functions_in(words: Sequence[Token]) -> tuple[str, ...]:
     """What is called, in lower case, each once: ``count``, ``net.host``, ``acme.shop.discount``; procedures too."""
     return tuple(dict.fromkeys(name for name, _ in _calls(words)))
+
+
+def reaches_out(functions: Iterable[str]) -> bool:
+    """Whether one of the functions (as ``functions_in`` has them) can change something outside of BigQuery's tables: by SQL
+    of another database, or by an URL that lets whoever has it write to an object in Cloud Storage."""
+    return any(name.removeprefix("safe.") in _REACHING for name in functions)
 
 
 def routines_in(words: Sequence[Token]) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from hoop_mitm.bigquery.tokens import Token
 from hoop_mitm.sql import cache
 from hoop_mitm.sql.certain import has_pipes
 from hoop_mitm.sql.facts import Dataset, StatementFacts
-from hoop_mitm.sql.functions import features_in, functions_in, routines_in
+from hoop_mitm.sql.functions import features_in, functions_in, reaches_out, routines_in
 from hoop_mitm.sql.names import Names
 from hoop_mitm.sql.opaque import Opaque
 from hoop_mitm.sql.parsing import expression_tree, statement_tree
@@ -81,8 +81,7 @@ def _understood(statement: str, words: Sequence[Token], names: Names) -> Stateme
     functions = functions_in(words)
     routines = dict.fromkeys(ref for path in routines_in(words) if (ref := names.routine(path)))
     features = found.features | set(features_in(words)) | ({"control_flow"} if script.has_flow else set())
-    if "external_query" in features:
-        # What the other database is asked to do stands in its own SQL.
+    if reaches_out(functions):
         found.at_least("write")
     if len(found.reads) + len(found.writes) + len(functions) > _MOST_NAMES:
         raise Opaque(f"it names more than {_MOST_NAMES} tables and functions.")

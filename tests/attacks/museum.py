@@ -309,7 +309,10 @@ ROOMS: Final[Mapping[str, list[Exhibit]]] = {
             "SHOW TABLES",
             "GRAPH shop.g MATCH (a) RETURN a",
         ),
-        *_of("write", "SELECT * FROM EXTERNAL_QUERY('acme.us.pg', 'DELETE FROM users')",
+        *_of("write", "SELECT OBJ.GET_ACCESS_URL(ref, 'rw') FROM shop.orders",
+            "SELECT `obj`.get_access_url(ref, 'rw') FROM shop.orders",
+            "SELECT * FROM EXTERNAL_OBJECT_TRANSFORM(TABLE shop.orders, ['SIGNED_URL'])",
+            "SELECT * FROM EXTERNAL_QUERY('acme.us.pg', 'DELETE FROM users')",
              "SELECT * FROM `external_query`('acme.us.pg', '''SELECT 1''')",
              "SELECT (SELECT * FROM external_QUERY /* x */ ('us.pg', 'SELECT pg_sleep(1)'))"),
         *_of(

@@ -13,6 +13,7 @@ CALLS = [
     ("INSERT INTO shop.x (a) VALUES (f(1))", "f"),
     ("CREATE TEMP FUNCTION f(a NUMERIC(3)) AS (round(a)); SELECT f(1)", "round f"),
     ("CALL ops.refresh('x')", "ops.refresh"),
+    ("SELECT * FROM shop.a JOIN shop.b ON hr.f(1) WHERE NOT hr.g(2)", "hr.f hr.g"),
     ("SELECT a IN (1), x[OFFSET(0)], CAST(a AS STRING(3)), EXISTS (SELECT 1) FROM UNNEST([1]) LEFT JOIN b USING (c)",
      "cast"),
 ]  # fmt: skip
