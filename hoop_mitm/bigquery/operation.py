@@ -87,6 +87,7 @@ class Operation:
         destination: the table that the job writes to, where the request names one.
         legacy_sql: whether the statement is legacy SQL; ``None`` when the request leaves that to a default.
         default_dataset: what names without a dataset are in.
+        dataset_project: the project that datasets without one are in, where the request sets another than ``project``.
         parts: the operations of a batch, each of which must be allowed; empty for anything else.
     """
 
@@ -107,6 +108,7 @@ class Operation:
     destination: TableRef | None = None
     legacy_sql: bool | None = None
     default_dataset: Dataset | None = None
+    dataset_project: str | None = None
     parts: "tuple[Operation, ...]" = ()
 
     @property

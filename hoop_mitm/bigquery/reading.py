@@ -114,6 +114,7 @@ class _Facts:
     destination: TableRef | None = None
     legacy_sql: bool | None = None
     default_dataset: Dataset | None = None
+    dataset_project: str | None = None
     parts: tuple[Operation, ...] = ()
 
     def table(self, project: str, dataset: str, table: str) -> None:
@@ -157,6 +158,7 @@ class _Facts:
             destination=self.destination,
             legacy_sql=self.legacy_sql,
             default_dataset=self.default_dataset,
+            dataset_project=self.dataset_project,
             parts=self.parts,
         )
 
@@ -377,9 +379,11 @@ def _query_job(facts: _Facts, job: Json, body: Json) -> None:
     # Absent, a project's own default decides, which we do not know.
     facts.legacy_sql = _boolean(job, "useLegacySql") if job.get("useLegacySql") is not None else None
     _walk(facts, body, sql=False)
-    other_project = _session(facts, job)
+    facts.dataset_project = other_project = _session(facts, job)
     default = _object(job, "defaultDataset")
     dataset = _string(default, "datasetId")
+    if other_project and (_string(default, "projectId") or other_project) != other_project:
+        raise Unreadable("its dataset_project_id and its defaultDataset name different projects.")
     project = other_project or _string(default, "projectId") or facts.project
     facts.default_dataset = (project, dataset) if dataset else None
     for resource in hidden.named_in(

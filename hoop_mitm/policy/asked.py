@@ -54,8 +54,9 @@ class Asked:
             return ""
         if self.question.facts is None:
             return "hoop-mitm did not look into the statement."
-        if _external_tables(self.operation):
-            return "the request defines external tables of its own (tableDefinitions)."
+        for key, words in _BROUGHT_ALONG.items():
+            if _brings(self.operation, key):
+                return f"the request {words} of its own ({key})."
         return self.question.facts.opaque
 
     @cached_property
@@ -221,10 +222,17 @@ def _names(*tables: TableRef) -> tuple[str, ...]:
     )
 
 
-def _external_tables(operation: Operation) -> bool:
+_BROUGHT_ALONG: Final = {
+    "tableDefinitions": "defines external tables",
+    "userDefinedFunctionResources": "brings functions",
+}
+"""What a query's configuration may hold that its statement then means, and that nobody has looked into."""
+
+
+def _brings(operation: Operation, key: str) -> bool:
     body: Any = operation.body or {}
     job = (body.get("configuration") or {}).get("query") if operation.door.name == "jobs.insert" else body
-    return bool(isinstance(job, dict) and job.get("tableDefinitions"))
+    return bool(isinstance(job, dict) and job.get(key))
 
 
 _SHOWN: Final = 3

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from hoop_mitm.bigquery.operation import Dataset, Operation
 from hoop_mitm.config import Config, Connection, load, rules_of
 from hoop_mitm.errors import ConfigError, HoopError
 from hoop_mitm.policy.cost import Estimator
@@ -88,12 +89,11 @@ class Rules:
         """The facts of a question's statement."""
         operation = question.operation
         assert operation.statement is not None
-        # A session may have another default than the request says, and it cannot be seen from here.
-        in_session = any(used.kind == "bq_session" for used in operation.uses)
+        project, default = names_of(operation)
         return await self._understanding.of(
             operation.statement,
-            project=operation.project,
-            default_dataset=None if in_session else operation.default_dataset,
+            project=project,
+            default_dataset=default,
             legacy=operation.legacy_sql is not False,
         )
 
@@ -120,6 +120,16 @@ class Rules:
         if rules is None and self.policy.version:
             return Loaded(trouble=f"{self._file} has no policy any more. To do without one, restart the gateway.")
         return Loaded(Policy(rules))
+
+
+def names_of(operation: Operation) -> tuple[str, Dataset | None]:
+    """The project, and the dataset, that names in an operation's statement are in when they name none.
+
+    A session may have another default dataset than the request says, and it cannot be seen from here: there it is ``""``,
+    a dataset that nobody knows.
+    """
+    in_session = any(used.kind == "bq_session" for used in operation.uses)
+    return operation.dataset_project or operation.project, (None, "") if in_session else operation.default_dataset
 
 
 def _disagreement(question: Question, ruling: Ruling) -> Ruling | None:

@@ -38,6 +38,15 @@ TABLE = [
         "deny",
         "policy.default",
     ),
+    (
+        "functions of the request's own",
+        [ALL],
+        query(READ, body={"userDefinedFunctionResources": [{"resourceUri": "gs://x/y.js"}]}),
+        "deny",
+        "policy.default",
+    ),
+    ("a function of a dataset", [{**ALL, "tables": ["acme.shop.*"]}], query("SELECT hr.salary(1)"), "deny", "policy.default"),
+    ("and of one that is covered", [{**ALL, "tables": ["acme.shop.*"]}], query("SELECT * FROM shop.top(1)"), "allow", "policy.r1"),
     # whom
     ("groups", [{**ALL, "groups": ["analysts"]}], query(READ), "allow", "policy.r1"),
     ("other groups", [{**ALL, "groups": ["pipelines"]}], query(READ), "deny", "policy.default"),
