@@ -15,9 +15,9 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.google import WORKFORCE_AUDIENCE
 from hoop_mitm.devkit.issuer import CLIENT_ID
-from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.world import World
 from tests import browser
 from tests.clients import environments

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hoop_mitm.config import load
-from hoop_mitm.devkit.issuer import CLIENT_ID
 from hoop_mitm.devkit.gateway_process import free_port
+from hoop_mitm.devkit.issuer import CLIENT_ID
 from hoop_mitm.devkit.world import World
 from hoop_mitm.login import load_profile
 from tests.gateways import RunningGateway

@@ -1,4 +1,4 @@
-"""Every test here runs twice: under `hoop-mitm proxy`, and under an ordinary mitmdump with `-s addons/hoop.py`."""
+"""The clients, under `hoop-mitm proxy`; each asks once under an ordinary mitmdump with `-s addons/hoop.py`, too."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,17 @@ from tests.clients.environments import NotHere
 from tests.gateways import RunningGateway
 
 
-@pytest.fixture(scope="session", params=["proxy", "mitmdump"])
-def gateway(
-    world: World, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[RunningGateway]:
-    with RunningGateway(world, tmp_path_factory.mktemp(request.param), request.param) as running:
+@pytest.fixture(scope="session")
+def mitmdump(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    with RunningGateway(world, tmp_path_factory.mktemp("mitmdump"), "mitmdump") as running:
         yield running
+
+
+@pytest.fixture(params=["gateway", "mitmdump"], ids=["proxy", "mitmdump"])
+def either(request: pytest.FixtureRequest) -> RunningGateway:
+    """A gateway, by each way to start one."""
+    running: RunningGateway = request.getfixturevalue(request.param)
+    return running
 
 
 @pytest.fixture(params=CLIENTS, ids=lambda client: client.name)

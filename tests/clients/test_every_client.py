@@ -17,18 +17,18 @@ THE_CUSTOMERS = [
 ]
 
 
-def test_a_query_gives_its_rows_and_is_recorded_with_them(client: Client, gateway: RunningGateway) -> None:
+def test_a_query_gives_its_rows_and_is_recorded_with_them(client: Client, either: RunningGateway) -> None:
     session = str(uuid7())
 
-    outcome = client.query(gateway.environment("alice", session=session, name="morning"), CUSTOMERS)
+    outcome = client.query(either.environment("alice", session=session, name="morning"), CUSTOMERS)
 
     assert outcome.result == THE_CUSTOMERS
-    recorded = gateway.recorded(session)
+    recorded = either.recorded(session)
     assert recorded.session.principal.email == "alice@acme.example"
     assert (recorded.session.name, recorded.session.agent) == ("morning", client.agent)
     [job] = [job for job in recorded.jobs if not job.dry_run]
     assert job.statement == CUSTOMERS
-    with gateway.folded() as archive:
+    with either.folded() as archive:
         rows = archive.rows(job)
     assert rows is not None
     assert texts(rows.rows()) == THE_CUSTOMERS
