@@ -5,6 +5,9 @@ RUN = .venv/bin/
 ARGS =
 # Each worker starts a local world of its own; more than a few of them help nobody.
 WORKERS = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Of the recording and the archive, what neither reads nor writes a DuckDB file, or needs a gateway to.
+NO_DUCKDB = decoding encoding heads journal layout logging_filter observing owners preparing pressing redaction spool unfolded \
+	*through_a_gateway
 # uv trusts what the system trusts, also when the tests or the demo start it.
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
@@ -26,8 +29,8 @@ test: setup ## all tests that need no real Google project (ARGS="-k name" for so
 test-duckdb: setup ## the recording and the archive under the newest DuckDB, too
 	@sh scripts/newest-duckdb.sh
 	@PYTHONPATH=$(CURDIR)/.tools/duckdb-newest $(RUN)python -m pytest $(WORKERS) \
-		--ignore-glob="*/test_decoding.py" --ignore-glob="*/test_redaction.py" --ignore-glob="*/test_pressing.py" \
-		--ignore-glob="*/test_logging_filter.py" --ignore-glob="*through_a_gateway.py" --ignore-glob="*/comparing/*" --ignore-glob="*/retention/*" tests/recording tests/archive $(ARGS)
+		$(NO_DUCKDB:%=--ignore-glob="*/test_%.py") --ignore-glob="*/comparing/*" --ignore-glob="*/retention/*" \
+		tests/recording tests/archive $(ARGS)
 
 test-clients: setup ## only the real, unmodified clients through the running gateway
 	@$(RUN)python -m pytest $(WORKERS) tests/clients $(ARGS)
