@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import diffing, gateway, policy, reading, recording
+from benchmarks import diffing, gateway, policy, reading, recording, serving
 
 BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "diffing": diffing.main,
@@ -11,6 +11,7 @@ BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "policy": policy.main,
     "reading": reading.main,
     "recording": recording.main,
+    "serving": serving.main,
 }
 
 

@@ -19,7 +19,6 @@ It needs ``pip install 'hoop-mitm[sandbox]'`` and pytest. A question that the re
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hoop_mitm.archive import Archive, SessionDetail, open_archive
+from hoop_mitm.archive import SessionDetail, open_archive
+from hoop_mitm.archive.opening import open_settled
 from hoop_mitm.client import BYPASSES
 from hoop_mitm.client.outfit import SESSION
-from hoop_mitm.errors import ArchiveError
 from hoop_mitm.serving import Miss, Serving, load
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ __all__ = ["HoopSession", "hoop_session"]
 
 _MARK = "hoop_session"
 _INI = "hoop_recording"
-_FOLD_SECONDS = 15
 _RUN_SECONDS = 300
 _LONGEST_NAME = 100
 
@@ -88,7 +86,7 @@ class HoopSession:
         Raises:
             NotInArchive: nothing.
         """
-        with self._folded() as archive:
+        with open_settled(self.served) as archive:
             return archive.show(archive.find(self.variables[SESSION]))
 
     def diff(self, options: "Options | None" = None) -> "SessionDiff":
@@ -99,7 +97,7 @@ class HoopSession:
         """
         from hoop_mitm.archive.comparing import diff
 
-        with open_archive(self.recording, fold=False) as original, self._folded() as served:
+        with open_archive(self.recording, fold=False) as original, open_settled(self.served) as served:
             before = original.find(self._serving.world.recorded.first.id)
             return diff(original, before, served.find(self.variables[SESSION]), options, other=served)
 
@@ -109,22 +107,6 @@ class HoopSession:
         found = self.diff(options)
         if not found.same:
             pytest.fail(_told(found))
-
-    def _folded(self) -> Archive:
-        """The archive of what was served, with all that has been answered."""
-        deadline = time.monotonic() + _FOLD_SECONDS
-        while True:
-            try:
-                archive = open_archive(self.served)
-            except ArchiveError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-                continue
-            if not archive.pending or time.monotonic() > deadline:
-                return archive
-            archive.close()
-            time.sleep(0.1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,7 @@
 """Opening an archive, with what its journal still holds."""
 
 import contextlib
+import time
 from pathlib import Path
 
 from hoop_mitm.archive.archive import Archive
@@ -8,6 +9,7 @@ from hoop_mitm.archive.database import Database
 from hoop_mitm.errors import ArchiveError, RecordingError
 
 FILE_NAME = "hoop.duckdb"
+_PAUSE = 0.1
 
 
 def open_archive(path: Path, *, wait: float = 10, fold: bool = True) -> Archive:
@@ -29,6 +31,23 @@ def open_archive(path: Path, *, wait: float = 10, fold: bool = True) -> Archive:
             "a local world to try), or name another file with --db."
         )
     return Archive(Database(path, wait=wait), pending)
+
+
+def open_settled(path: Path, *, wait: float = 15) -> Archive:
+    """As ``open_archive``, with all in it that a gateway which runs has answered so far; ``wait``: seconds for that.
+
+    Raises:
+        ArchiveError: there is none after that time.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        late = time.monotonic() > deadline
+        if late or file_of(path).exists():
+            archive = open_archive(path)
+            if late or not archive.pending:
+                return archive
+            archive.close()
+        time.sleep(_PAUSE)
 
 
 def file_of(path: Path) -> Path:

@@ -67,6 +67,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
         "tail": ("hoop_mitm.cli.tail:tail", "Follow a recording as it grows."),
         "replay": ("hoop_mitm.cli.replay:replay", "Play a session back: who asked what, and what came back."),
+        "rerun": (
+            "hoop_mitm.cli.rerun:rerun",
+            "Ask a session's jobs of BigQuery again, as yourself, and say what differs.",
+        ),
         "serve": (
             "hoop_mitm.cli.serve:serve",
             "Serve a recorded session as a BigQuery, offline, to unmodified clients.",
