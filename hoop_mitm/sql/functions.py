@@ -76,15 +76,25 @@ def routines_in(words: Sequence[Token]) -> Iterator[Path]:
     A name of one part is among them when no function of GoogleSQL is known by it and the text defines none: it may be one of
     the default dataset.
     """
-    defined = {words[place + 1].text.lower() for place in range(len(words) - 1) if upper(words, place) == "FUNCTION"}
+    defined = {words[place + 1].text.lower() for place in range(len(words) - 1) if _defines_function(words, place)}
     for name, path in _called(words):
         plain = name.removeprefix("safe.")
         namespace, dot, _ = plain.rpartition(".")
         if dot:
             if namespace not in _NAMESPACES:
                 yield path
+                if any(word.kind == "mark" and word.text == "-" for word in words[path.start : path.end]):
+                    # In an expression it may be a minus: x-hr.salary(1).
+                    yield Path([path.parts[0].rpartition("-")[2], *path.parts[1:]], path.start, path.end)
         elif plain not in defined and not plain.startswith(_GEOGRAPHY) and plain.upper() not in _known():
             yield Path([words[path.end - 1].text], path.end - 1, path.end)
+
+
+def _defines_function(words: Sequence[Token], place: int) -> bool:
+    before = (upper(words, place - 2), upper(words, place - 1))
+    return (
+        upper(words, place) == "FUNCTION" and before[0] in ("CREATE", "REPLACE") and before[1] in ("TEMP", "TEMPORARY")
+    )
 
 
 @cache

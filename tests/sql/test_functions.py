@@ -67,3 +67,19 @@ def test_features(statement: str, expected: str) -> None:
 def test_every_feature_has_a_row() -> None:
     rows = {feature for _, expected in SHOWN for feature in expected.split()}
     assert rows | {"legacy_sql", "unqualified_name"} == FEATURES
+
+
+ROUTINES = [
+    ("SELECT x-hr.salary(1)", "acme.x-hr.salary acme.hr.salary"),
+    ("SELECT function salary, salary(1) FROM (SELECT 1 AS function)", "acme.hr.salary"),
+    ("CREATE TEMP FUNCTION salary() AS (1); SELECT salary()", ""),
+    ("SELECT * FROM shop.a JOIN shop.b ON HR.Salary(1)", "acme.HR.Salary"),
+    ("SELECT * FROM `acme.hr.all`(), other.hr.all(1)", "acme.hr.all other.hr.all"),
+    ("SELECT count(*), net.host('a'), st_area(b), SAFE.PARSE_JSON('1')", ""),
+]
+
+
+@pytest.mark.parametrize(("statement", "expected"), ROUTINES)
+def test_routines_are_named_as_tables_are(statement: str, expected: str) -> None:
+    found = understand(statement, project="acme", default_dataset=(None, "hr"))
+    assert sorted(map(str, found.routines)) == sorted(expected.split())
