@@ -3,8 +3,9 @@
 
 RUN = .venv/bin/
 ARGS =
-# Each worker starts a local world of its own; more than a few of them help nobody.
-WORKERS = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One more than there are cores, because tests wait for gateways and folds. Each worker starts a local world of its own; more
+# than a few of them help nobody.
+WORKERS = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Of the recording and the archive, what neither reads nor writes a DuckDB file, or needs a gateway to.
 NO_DUCKDB = decoding encoding heads journal layout logging_filter observing owners preparing pressing redaction spool unfolded \
 	*through_a_gateway
