@@ -66,6 +66,10 @@ class Terminal:
             self._read(deadline)
         return found
 
+    def type(self, text: str) -> None:
+        """Presses keys."""
+        os.write(self._ours, text.encode())
+
     def finish(self) -> str:
         """Waits until the program has ended; all that it has shown.
 

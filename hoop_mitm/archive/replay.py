@@ -22,14 +22,15 @@ def play(
     speed: float = 1.0,
     max_idle: timedelta | None = None,
     instant: bool = False,
+    begin: timedelta | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Beat]:
     """Hand out each moment when it is due.
 
     ``speed`` 2 plays twice as fast. ``max_idle`` is the longest pause in recorded time; what is longer is cut to it.
-    ``instant`` does not wait at all.
+    ``instant`` does not wait at all. ``begin`` is the offset that the first moment is not waited for from.
     """
-    before = timedelta()
+    before = begin or timedelta()
     for moment in moments:
         pause = moment.offset - before
         before = moment.offset
