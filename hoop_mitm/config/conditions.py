@@ -56,6 +56,7 @@ ESTIMATED: Final = ("estimated_bytes", "estimated_price", "referenced_tables")
 """Variables that only BigQuery's dry run can fill."""
 
 _NAMES_ESTIMATED = re.compile(rf"\b(?:{'|'.join(ESTIMATED)})\b")
+_WORD = re.compile(r"\w+")
 _MESSAGE = re.compile(r"ERROR: <input>:\d+:\d+: ([^\n]*)")
 _UNDECLARED = re.compile(r"undeclared reference to '(\w+)'")
 
@@ -74,6 +75,8 @@ class Condition:
         self.text = text
         self.needs_estimate = _NAMES_ESTIMATED.search(text) is not None
         """Whether it names what only an estimate tells (or seems to, in a string: then one is asked for in vain)."""
+        self.names = frozenset(_WORD.findall(text)) & VARIABLES.keys()
+        """The variables that it names, and perhaps some that only its strings do."""
         self._expression = _compiled(text)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
@@ -84,7 +87,8 @@ class Condition:
                 without end.
         """
         try:
-            result = self._expression.eval(data=values)
+            # Each value that is handed over costs its conversion.
+            result = self._expression.eval(data={name: values[name] for name in self.names if name in values})
             value = result.value()
         except (RuntimeError, ValueError, TypeError) as error:
             raise ConditionError(_words(str(error))) from error

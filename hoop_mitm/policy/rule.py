@@ -97,6 +97,11 @@ class Rule:
         return behind or condition or words.max_bytes is not None or words.over_bytes is not None
 
     @property
+    def variables(self) -> frozenset[str]:
+        """What its condition names."""
+        return self._condition.names if self._condition else frozenset()
+
+    @property
     def covers(self) -> str:
         """What it covers, in words that continue ``it covers …``."""
         return ", ".join(self._parts()) or "everything"

@@ -1,6 +1,7 @@
 """A policy tried on what was recorded: what it would have decided otherwise."""
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from hoop_mitm.policy.estimate import Estimate
 from hoop_mitm.policy.policy import Policy
 from hoop_mitm.policy.question import Question
 from hoop_mitm.policy.reviews import reason_of
+from hoop_mitm.policy.ruling import Ruling
 from hoop_mitm.policy.verdict import Verdict
 from hoop_mitm.sql import StatementFacts, understand
 
@@ -77,15 +79,15 @@ class Trial:
 def details_of(policy: Policy) -> frozenset[str]:
     """What of a job has to be told apart, so that ``trial`` decides on each as the gateway would."""
     wanted = {"bytes"} if any(rule.uses_estimate for rule in policy.rules) else set()
-    text = " ".join(rule.words.when or "" for rule in policy.rules)
-    names = {
-        "labels": ("labels", "reason"),
-        "session": ("session",),
-        "program": ("program",),
-        "agent": ("agent",),
-        "now": ("now",),
+    named = {name for rule in policy.rules for name in rule.variables}
+    details = {
+        "labels": {"labels", "reason"},
+        "session": {"session"},
+        "program": {"program"},
+        "agent": {"agent"},
+        "now": {"now"},
     }
-    return frozenset(wanted | {detail for detail, words in names.items() if any(word in text for word in words)})
+    return frozenset(wanted | {detail for detail, names in details.items() if named & names})
 
 
 def tried(policy: Policy, jobs: Iterable[Decided], price: Callable[[int], Decimal]) -> Trial:
@@ -99,6 +101,8 @@ def tried(policy: Policy, jobs: Iterable[Decided], price: Callable[[int], Decima
     """
     trial = Trial(policy.version)
     facts: dict[tuple[object, ...], StatementFacts] = {}
+    rulings: dict[tuple[object, ...], Ruling] = {}
+    alike = _Alike(policy)
     found: dict[tuple[str, str, str], Changed] = {}
     for job in jobs:
         trial.jobs += job.jobs
@@ -108,8 +112,10 @@ def tried(policy: Policy, jobs: Iterable[Decided], price: Callable[[int], Decima
         if job.job_type == "QUERY" and job.statement is None:
             trial.unread += job.jobs
             continue
-        question = _question(job, facts, price)
-        ruling = policy.decide(question)
+        key = alike.key(job)
+        ruling = rulings.get(key)
+        if ruling is None:
+            ruling = rulings[key] = policy.decide(_question(job, facts, price))
         if ruling.needs_estimate:
             trial.unestimated += job.jobs
             continue
@@ -121,6 +127,30 @@ def tried(policy: Policy, jobs: Iterable[Decided], price: Callable[[int], Decima
         changed.price += price(job.bytes_billed)
     trial.changed = sorted(found.values(), key=lambda each: (-each.bytes_billed, -each.jobs, each.principal, each.rule))
     return trial
+
+
+class _Alike:
+    """Tells jobs apart as far as a policy does: each kind is decided on once."""
+
+    def __init__(self, policy: Policy) -> None:
+        named = {name for rule in policy.rules for name in rule.variables}
+        words = [rule.words for rule in policy.rules]
+        self._texts = bool(named & {"statement", "reason"})
+        self._exact = bool(named & {"estimated_bytes", "estimated_price"})
+        self._steps = sorted({size for each in words for size in (each.max_bytes, each.over_bytes) if size is not None})
+
+    def key(self, job: Decided) -> tuple[object, ...]:
+        """The same for jobs that are alike."""
+        others = tuple(value for name, value in job.details.items() if name != "bytes")
+        text = job.statement if self._texts or not job.fingerprint else job.fingerprint
+        return (
+            text, job.project, job.connection, job.principal, job.job_type, job.dry_run, job.destination,
+            job.referenced_tables, job.statement_type, job.door, self._bytes(job.details.get("bytes")), others,
+        )  # fmt: skip
+
+    def _bytes(self, processed: int | None) -> int | None:
+        """The number, or between which two of those that the rules name it lies."""
+        return processed if processed is None or self._exact else bisect_left(self._steps, processed)
 
 
 def _changed(found: dict[tuple[str, str, str], Changed], job: Decided, verdict: Verdict) -> Changed:
