@@ -58,26 +58,52 @@ _ALSO_KNOWN: Final = frozenset({
 })  # fmt: skip
 _GEOGRAPHY: Final = "st_"
 
+type Call = tuple[str, Path]
 
-def functions_in(words: Sequence[Token]) -> tuple[str, ...]:
+
+def calls_in(words: Sequence[Token]) -> list[Call]:
+    """Everything that is called, in order: its name in lower case, and the path as it is written."""
+    return list(_called(words))
+
+
+def _called(words: Sequence[Token]) -> Iterator[Call]:
+    for path in paths(words):
+        if upper(words, path.end) != "(":
+            continue
+        last = words[path.end - 1]
+        if len(path.parts) == 1:
+            # A dash before it is a minus.
+            name = last.text.lower()
+            if last.kind == "word" and name.upper() in _NO_FUNCTIONS:
+                continue
+        else:
+            name = ".".join(path.parts).lower()
+        before = upper(words, path.start - 1)
+        if before in _DEFINES or (before == "EXISTS" and upper(words, path.start - 2) == "NOT"):
+            continue
+        yield name, path
+
+
+def functions_in(calls: Iterable[Call]) -> tuple[str, ...]:
     """What is called, in lower case, each once: ``count``, ``net.host``, ``acme.shop.discount``; procedures too."""
-    return tuple(dict.fromkeys(name for name, _ in _calls(words)))
+    return tuple(dict.fromkeys(name for name, _ in calls))
 
 
 def reaches_out(functions: Iterable[str]) -> bool:
     """Whether one of the functions (as ``functions_in`` has them) can change something outside of BigQuery's tables: by SQL
     of another database, or by an URL that lets whoever has it write to an object in Cloud Storage."""
-    return any(name.removeprefix("safe.") in _REACHING for name in functions)
+    # A dash before it may be a minus.
+    return any(name.removeprefix("safe.").rpartition("-")[2] in _REACHING for name in functions)
 
 
-def routines_in(words: Sequence[Token]) -> Iterator[Path]:
+def routines_in(words: Sequence[Token], calls: Iterable[Call]) -> Iterator[Path]:
     """The names, as they are written, by which functions and table functions of a dataset may be called; some several times.
 
     A name of one part is among them when no function of GoogleSQL is known by it and the text defines none: it may be one of
     the default dataset.
     """
     defined = {words[place + 1].text.lower() for place in range(len(words) - 1) if _defines_function(words, place)}
-    for name, path in _called(words):
+    for name, path in calls:
         plain = name.removeprefix("safe.")
         namespace, dot, _ = plain.rpartition(".")
         if dot:
@@ -106,11 +132,13 @@ def _known() -> frozenset[str]:
     return frozenset(names | {name.upper() for name in _TABLES_OF_GOOGLE})
 
 
-def features_in(words: Sequence[Token]) -> Iterator[str]:
+def features_in(words: Sequence[Token], calls: Iterable[Call]) -> Iterator[str]:
     """The features that single words show, of opaque texts too. Some see too much, none too little."""
-    for name, place in _calls(words):
-        yield from _features_of_call(name, upper(words, place - 1))
+    for name, path in calls:
+        yield from _features_of_call(name, upper(words, path.start - 1))
     for place, word in enumerate(words):
+        if word.kind in ("string", "number"):
+            continue
         text = upper(words, place)
         if feature := _BY_WORD.get(text):
             yield feature
@@ -144,28 +172,3 @@ def _features_of_call(name: str, before: str) -> Iterator[str]:
         yield "table_function" if before in ("FROM", "JOIN") else "persistent_function"
     elif not dot and before in ("FROM", "JOIN") and name not in _TABLES_OF_GOOGLE:
         yield "table_function"
-
-
-def _calls(words: Sequence[Token]) -> Iterator[tuple[str, int]]:
-    """Each call's name, and where it begins."""
-    for name, path in _called(words):
-        yield name, path.start
-
-
-def _called(words: Sequence[Token]) -> Iterator[tuple[str, Path]]:
-    """Each call's name in lower case, and its path."""
-    for path in paths(words):
-        if upper(words, path.end) != "(":
-            continue
-        last = words[path.end - 1]
-        if len(path.parts) == 1:
-            # A dash before it is a minus.
-            name = last.text.lower()
-            if last.kind == "word" and name.upper() in _NO_FUNCTIONS:
-                continue
-        else:
-            name = ".".join(path.parts).lower()
-        before = upper(words, path.start - 1)
-        if before in _DEFINES or (before == "EXISTS" and upper(words, path.start - 2) == "NOT"):
-            continue
-        yield name, path

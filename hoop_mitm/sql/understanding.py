@@ -9,7 +9,7 @@ from hoop_mitm.bigquery.tokens import Token
 from hoop_mitm.sql import cache
 from hoop_mitm.sql.certain import has_pipes
 from hoop_mitm.sql.facts import Dataset, StatementFacts
-from hoop_mitm.sql.functions import features_in, functions_in, reaches_out, routines_in
+from hoop_mitm.sql.functions import calls_in, features_in, functions_in, reaches_out, routines_in
 from hoop_mitm.sql.names import Names
 from hoop_mitm.sql.opaque import Opaque
 from hoop_mitm.sql.parsing import expression_tree, statement_tree
@@ -78,9 +78,10 @@ def _understood(statement: str, words: Sequence[Token], names: Names) -> Stateme
         names.forget_rows()
     for part in script.parts:
         statements += _add_part(found, statement, words, part, names)
-    functions = functions_in(words)
-    routines = dict.fromkeys(ref for path in routines_in(words) if (ref := names.routine(path)))
-    features = found.features | set(features_in(words)) | ({"control_flow"} if script.has_flow else set())
+    calls = calls_in(words)
+    functions = functions_in(calls)
+    routines = dict.fromkeys(ref for path in routines_in(words, calls) if (ref := names.routine(path)))
+    features = found.features | set(features_in(words, calls)) | ({"control_flow"} if script.has_flow else set())
     if reaches_out(functions):
         found.at_least("write")
     if len(found.reads) + len(found.writes) + len(functions) > _MOST_NAMES:
@@ -117,16 +118,17 @@ def _add_part(found: Found, statement: str, words: Sequence[Token], part: Part, 
             if kind in _WITH_QUERIES:
                 add_certain(found, piece, names)
             # A query with temporary functions before it is no script to BigQuery.
-            return not (kind == "CREATE_FUNCTION" and "temp_object" in set(features_in(piece[:4])))
+            return not (kind == "CREATE_FUNCTION" and "temp_object" in set(features_in(piece[:4], ())))
 
 
 def _opaque(statement: str, words: Sequence[Token], reason: str) -> StatementFacts:
     kinds = statement_types(statement) if words else ()
+    calls = calls_in(words)
     return StatementFacts(
         kinds=kinds,
         verb="admin",
         is_script=SCRIPT in kinds,
-        functions=functions_in(words)[:_MOST_NAMES],
-        features=frozenset(features_in(words)),
+        functions=functions_in(calls)[:_MOST_NAMES],
+        features=frozenset(features_in(words, calls)),
         opaque=reason,
     )

@@ -311,6 +311,7 @@ ROOMS: Final[Mapping[str, list[Exhibit]]] = {
         ),
         *_of("write", "SELECT OBJ.GET_ACCESS_URL(ref, 'rw') FROM shop.orders",
             "SELECT `obj`.get_access_url(ref, 'rw') FROM shop.orders",
+            "SELECT x-obj.get_access_url(ref, 'rw') FROM shop.orders",
             "SELECT * FROM EXTERNAL_OBJECT_TRANSFORM(TABLE shop.orders, ['SIGNED_URL'])",
             "SELECT * FROM EXTERNAL_QUERY('acme.us.pg', 'DELETE FROM users')",
              "SELECT * FROM `external_query`('acme.us.pg', '''SELECT 1''')",
