@@ -31,7 +31,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "door": ("string", "BigQuery's method (`jobs.query`, `tabledata.list`, `storage.CreateReadSession`)"),
     "verb": ("string", "`read`, `write`, `admin` or `metadata`: the most that is done"),
     "kinds": ("list(string)", "BigQuery's word for each statement (`SELECT`, …), `SCRIPT` too of a script; of other jobs `LOAD` …"),
-    "reads": ("list(string)", "tables that are read, `project.dataset.table`, as they are named"),
+    "reads": ("list(string)", "tables that are read, `project.dataset.table`, as they are named; functions of datasets too, and `project.dataset.*` for all of one"),
     "writes": ("list(string)", "tables that are written, made, changed or dropped"),
     "tables": ("list(string)", "both"),
     "datasets": ("list(string)", "`project.dataset` of these, and of what else is named"),

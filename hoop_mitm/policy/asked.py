@@ -85,7 +85,9 @@ class Asked:
     def reads(self) -> tuple[str, ...]:
         """Tables that are read, as they are named; and functions of datasets, for what they read."""
         facts = self.question.facts
-        return _names(*((*facts.reads, *facts.routines) if facts else ()), *([] if self._writes_all else self._named))
+        return _names(
+            *((*facts.reads, *facts.routines) if facts else ()), *([] if self._writes_all else self._named)
+        ) + (() if self._writes_all else self._whole)
 
     @cached_property
     def writes(self) -> tuple[str, ...]:
@@ -95,24 +97,30 @@ class Asked:
             *(facts.writes if facts else ()),
             *([self._destination] if self._destination else ()),
             *(self._named if self._writes_all else ()),
-        )
+        ) + (self._whole if self._writes_all else ())
 
     @cached_property
     def tables(self) -> tuple[str, ...]:
         """Both."""
         return tuple(dict.fromkeys((*self.reads, *self.writes)))
 
-    @cached_property
+    @property
     def things(self) -> tuple[str, ...]:
-        """The tables; and for datasets of which no table is named, all that they hold (``acme.shop.*``)."""
-        of_tables = {name.rpartition(".")[0] for name in self.tables}
-        whole = [
+        """All that is touched: the tables, whole datasets (``acme.shop.*``) among them."""
+        return self.tables
+
+    @cached_property
+    def _whole(self) -> tuple[str, ...]:
+        """Datasets that the request names outside of SQL and of which it names no table: all that they hold."""
+        if self.operation.statement is not None:
+            # The default dataset is none of them: it is where tables of the statement are, and those are named.
+            return ()
+        of_tables = {name.rpartition(".")[0] for name in _names(*self.operation.tables)}
+        return tuple(
             f"{dataset}.{UNKNOWN}"
             for dataset in self.operation.datasets
             if dataset not in of_tables and not hidden.is_hidden(dataset.rpartition(".")[2])
-        ]
-        # The default dataset is none of them: it is where tables of the statement are, and those are named.
-        return self.tables if self.operation.statement is not None else (*self.tables, *whole)
+        )
 
     @cached_property
     def behind(self) -> tuple[str, ...] | None:

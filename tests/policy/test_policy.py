@@ -20,6 +20,7 @@ LARGE = {"verdict": "deny", "over_bytes": "10GB"}
 GB = 10**9
 RESULT = "acme._0123456789abcdef0123456789abcdef.anon1"
 
+SHOP_ONLY = {**ALL, "when": 'tables.all(table, table.startsWith("acme.shop."))'}
 TABLE = [
     # rules, question, decision, rule
     ("nothing allows it", [READERS], query(WRITE), "deny", "policy.default"),
@@ -100,6 +101,10 @@ TABLE = [
     ("by the clock", [{**ALL, "when": 'now.getHours("Europe/Berlin") == 13'}], query(READ), "allow", "policy.r1"),
     ("by a reason", [{**ALL, "when": 'reason != ""'}], query(READ), "deny", "policy.default"),
     ("an error is a denial", [{**ALL, "when": 'labels["a"] == "b"'}], query(READ), "deny", "policy.r1"),
+    ("a dataset is all its tables", [SHOP_ONLY], call("datasets.delete", "admin", datasets=("acme.hr",)), "deny", "policy.default"),
+    ("its tables' names too", [SHOP_ONLY], call("tables.list", "metadata", datasets=("acme.hr",)), "deny", "policy.default"),
+    ("and one that is covered", [SHOP_ONLY], call("tables.list", "metadata", datasets=("acme.shop",)), "allow", "policy.r1"),
+    ("and functions are", [SHOP_ONLY], query("SELECT * FROM hr.salaries(1)"), "deny", "policy.default"),
     ("also in a denial", [{"verdict": "deny", "when": "1 / size(writes) > 0"}, ALL], query(READ), "deny", "policy.r1"),
     ("a loop without end", [{**ALL, "when": "tables.all(a, tables.all(b, tables.all(c, a + b != c)))"}],
      query(" UNION ALL ".join(f"SELECT * FROM shop.t{n}" for n in range(60))), "deny", "policy.r1"),
