@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import diffing, gateway, policy, reading, recording, serving
+from benchmarks import diffing, gateway, policy, policy_test, reading, recording, serving
 
 BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "diffing": diffing.main,
     "gateway": gateway.main,
     "policy": policy.main,
+    "policy_test": policy_test.main,
     "reading": reading.main,
     "recording": recording.main,
     "serving": serving.main,
