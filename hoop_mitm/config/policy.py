@@ -54,7 +54,7 @@ class Rule(Model):
     )
     principals: tuple[Text, ...] = Field(
         default=(),
-        description="people and workloads, by e-mail address (`*@acme.com` too), subject, or `issuer#subject`",
+        description="people and workloads, by e-mail address (`*@acme.com` too), subject (without `@`), or `issuer#subject`",
     )
     connections: tuple[Text, ...] = Field(default=(), description="what goes through one of these")
     doors: tuple[Text, ...] = Field(

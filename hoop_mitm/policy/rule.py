@@ -55,7 +55,12 @@ class Rule:
         )
         self._grants = words.verdict == "allow"
         self._groups = frozenset(words.groups)
-        self._principals = Patterns(name.casefold() for name in words.principals)
+        principals = [name.casefold() for name in words.principals]
+        # Some issuers let people choose part of their subject (a branch's name): it must not pass for another's address.
+        self._keys = Patterns(name for name in principals if "#" in name)
+        self._emails = Patterns(name for name in principals if "@" in name and "#" not in name)
+        self._subjects = Patterns(name for name in principals if "@" not in name and "#" not in name)
+        self._anyhow = Patterns(principals)
         self._doors = Patterns(words.doors)
         self._verbs = _READ_ONLY if words.read_only else words.verbs
         self._kinds = Patterns(words.kinds)
@@ -147,10 +152,10 @@ class Rule:
         return ""
 
     def _names(self, principal: Principal) -> bool:
-        if not self._principals:
-            return False
-        names = (principal.email, principal.subject, principal.key)
-        return any(self._principals.covers(name.casefold()) for name in names if name)
+        email, subject, key = (name.casefold() for name in (principal.email or "", principal.subject, principal.key))
+        if not self._grants:
+            return any(self._anyhow.covers(name) for name in (email, subject, key) if name)
+        return self._keys.covers(key) or self._emails.covers(email) or self._subjects.covers(subject)
 
     # -- what is done -------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from hoop_mitm.config import RuleSet
+from hoop_mitm.identity import Principal
 from hoop_mitm.policy import ALLOWED, Policy, ReviewTerms
 from tests.policy.asking import BOB, CI, call, policy, query, ref
 
@@ -20,6 +21,9 @@ LARGE = {"verdict": "deny", "over_bytes": "10GB"}
 GB = 10**9
 RESULT = "acme._0123456789abcdef0123456789abcdef.anon1"
 
+# Who runs a pipeline names its branch.
+BRANCH = Principal("https://ci.example", "repo:acme/shop:ref:refs/heads/x@acme.example", None, (), "machine")
+OTHER = Principal("https://ci.example", "https://issuer.example#00u1", None, (), "machine")
 SHOP_ONLY = {**ALL, "when": 'tables.all(table, table.startsWith("acme.shop."))'}
 TABLE = [
     # rules, question, decision, rule
@@ -52,6 +56,9 @@ TABLE = [
     ("groups", [{**ALL, "groups": ["analysts"]}], query(READ), "allow", "policy.r1"),
     ("other groups", [{**ALL, "groups": ["pipelines"]}], query(READ), "deny", "policy.default"),
     ("or principals", [{**ALL, "groups": ["x"], "principals": ["*@ACME.example"]}], query(READ), "allow", "policy.r1"),
+    ("a subject that looks like an address", [{**ALL, "principals": ["*@acme.example"]}], query(READ, BRANCH), "deny", "policy.default"),
+    ("or like another issuer's", [{**ALL, "principals": ["https://issuer.example#*"]}], query(READ, OTHER), "deny", "policy.default"),
+    ("is met by a denial", [{"verdict": "deny", "principals": ["*@acme.example"]}, ALL], query(READ, BRANCH), "deny", "policy.r1"),
     ("a subject", [{**ALL, "principals": ["ci"]}], query(READ, CI), "allow", "policy.r1"),
     ("by issuer", [{**ALL, "principals": ["https://issuer.example#ci"]}], query(READ, CI), "allow", "policy.r1"),
     ("a subject is no address", [{**ALL, "principals": ["c"]}], query(READ, CI), "deny", "policy.default"),
