@@ -55,6 +55,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
 ESTIMATED: Final = ("estimated_bytes", "estimated_price", "referenced_tables")
 """Variables that only BigQuery's dry run can fill."""
 
+_NAMES_FACTS = re.compile(r"\b(?:datasets|features|functions|kinds|reads|script|tables|verb|writes)\b")
 _NAMES_ESTIMATED = re.compile(rf"\b(?:{'|'.join(ESTIMATED)})\b")
 _WORD = re.compile(r"\w+")
 _MESSAGE = re.compile(r"ERROR: <input>:\d+:\d+: ([^\n]*)")
@@ -77,6 +78,8 @@ class Condition:
         """Whether it names what only an estimate tells (or seems to, in a string: then one is asked for in vain)."""
         self.names = frozenset(_WORD.findall(text)) & VARIABLES.keys()
         """The variables that it names, and perhaps some that only its strings do."""
+        self.needs_facts = _NAMES_FACTS.search(text) is not None
+        """Whether it names what a statement has to be understood for."""
         self._expression = _compiled(text)
 
     def holds(self, values: Mapping[str, Any]) -> bool:

@@ -242,6 +242,9 @@ class Rule:
             holds = condition.holds(asked.values)
         except ConditionError as error:
             return Outcome(self.name, "unclear", f"its condition cannot be evaluated: {error}")
+        if asked.opaque and condition.needs_facts and not self._grants:
+            # What it names is not known in full, so a no is not to be had from it.
+            return None
         return None if holds else Outcome(self.name, "differs", f"its condition does not hold: {condition.text}")
 
 
