@@ -55,7 +55,7 @@ class StatementFacts:
         is_script: it is more than one statement, or has control flow.
         reads: tables that are named and read, each once, in order; a wildcard as it is written (``events_*``), a view of
             ``INFORMATION_SCHEMA`` with ``INFORMATION_SCHEMA.X`` as its table. What a statement changes in place it also
-            reads.
+            reads. A project or dataset that the request leaves open is ``""``.
         writes: tables (and views) that are changed, made, dropped or filled by the text; a job's own destination is not
             in the text. Temporary tables have the dataset ``_SESSION``.
         functions: functions and procedures that are called, in lower case, with the path that they were called by.

@@ -26,6 +26,8 @@ class Names:
     def __init__(self, project: str, default: Dataset | None) -> None:
         self._project = project
         self._default = default
+        # Google does not say whether a default dataset's project is also that of other datasets' names.
+        self._of_datasets = "" if default and default[0] not in (None, project) else project
         self._temporary: set[str] = set()
         self._scopes = _Scopes()
 
@@ -40,7 +42,7 @@ class Names:
         parts = _parts(table)
         if len(parts) >= _MOST_PARTS:
             raise Opaque(f"it has a dataset's name of {len(parts)} parts.")
-        return TableRef(parts[0] if len(parts) > 1 else self._project, parts[-1], WHOLE_DATASET)
+        return TableRef(parts[0] if len(parts) > 1 else self._of_datasets, parts[-1], WHOLE_DATASET)
 
     def written(self, table: "exp.Table") -> TableRef:
         """What a name means that is made, changed or dropped."""
@@ -48,6 +50,14 @@ class Names:
         if len(parts) == 1 and parts[0].lower() in self._temporary:
             return TableRef(self._project, TEMPORARY, parts[0])
         return self._ref(parts)
+
+    def changed(self, table: "exp.Table") -> Iterator[TableRef]:
+        """As ``written``; and the default dataset's table, when a temporary one of its name may not be there."""
+        ref = self.written(table)
+        yield ref
+        parts = _parts(table)
+        if len(parts) == 1 and ref.dataset == TEMPORARY and self._default:
+            yield self._ref(parts)
 
     def renamed(self, table: "exp.Table", new: "exp.Table") -> TableRef:
         """What a table is after ``RENAME TO``."""
@@ -94,7 +104,7 @@ class Names:
             raise Opaque(f"it has the table name {'.'.join(parts)[:80]!r}, which hoop-mitm does not understand.")
         if before:
             dataset = TEMPORARY if before[-1].upper() == TEMPORARY else before[-1]
-            project = before[0] if len(before) > 1 else self._project
+            project = before[0] if len(before) > 1 else self._of_datasets
         return TableRef(project, dataset, table)
 
 

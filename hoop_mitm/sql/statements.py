@@ -228,8 +228,7 @@ def _tables_at(nodes: "list[exp.Expr]") -> "list[exp.Table]":
 
 
 def _add_writes(found: Found, tables: "list[exp.Table]", names: Names) -> None:
-    for table in tables:
-        ref = names.written(table)
+    for ref in (ref for table in tables for ref in names.changed(table)):
         found.writes[ref] = None
         if not ref.dataset:
             found.features.add("unqualified_name")

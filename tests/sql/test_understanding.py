@@ -325,3 +325,16 @@ def test_bare_names_are_of_the_default_dataset() -> None:
 def test_a_temporary_table_may_not_be_there_so_the_default_datasets_is_read_too() -> None:
     found = facts("CREATE TEMP TABLE t AS SELECT 1; DROP TABLE t; SELECT * FROM t", default_dataset=(None, "shop"))
     assert [str(ref) for ref in found.reads] == ["acme._SESSION.t", "acme.shop.t"]
+
+
+@pytest.mark.parametrize("change", ["INSERT INTO t SELECT 1", "DELETE FROM t WHERE TRUE", "TRUNCATE TABLE t"])
+def test_so_the_default_datasets_is_changed_too(change: str) -> None:
+    found = facts(f"IF FALSE THEN CREATE TEMP TABLE t AS SELECT 1; END IF; {change}", default_dataset=(None, "shop"))
+    assert [str(ref) for ref in found.writes] == ["acme._SESSION.t", "acme.shop.t"]
+
+
+def test_beside_another_projects_default_dataset_nobody_knows_a_datasets_project() -> None:
+    found = facts("INSERT INTO shop.a SELECT * FROM shop.b, c, acme.shop.d", default_dataset=("other", "hr"))
+    assert [str(ref) for ref in found.reads] == [".shop.b", "other.hr.c", "acme.shop.d"]
+    assert [str(ref) for ref in found.writes] == [".shop.a"]
+    assert [str(ref) for ref in facts("DROP SCHEMA shop", default_dataset=("other", "hr")).writes] == [".shop.*"]
