@@ -1,5 +1,6 @@
 """``hoop-mitm demo``: the story that a newcomer sees."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -53,6 +54,22 @@ def test_nothing_is_on_the_screen_that_a_newcomer_could_do_nothing_about(told, n
 def test_it_takes_less_than_a_minute(told):
     # Of the processor, so that tests which run beside this one do not decide.
     assert told[2] < 60
+
+
+def test_a_policy_that_is_tried_on_it_denies_exactly_what_was_planted(told, tmp_path):
+    directory, *_ = told
+    planted = "rules:\n- {name: people, verdict: deny, tables: [shop.customers]}\n- {name: rest, verdict: allow}\n"
+    (tmp_path / "planted.yaml").write_text(planted)
+    archive = directory / "recordings" / "hoop.duckdb"
+    run = subprocess.run(
+        [sys.executable, "-m", "hoop_mitm.cli", "policy", "test", "--policy", "planted.yaml", "--json", "--db", archive],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stderr
+    trial = json.loads(run.stdout)
+    # Of the six statements of a day three name customers, and there are two days.
+    assert (trial["jobs"], trial["newly_denied"], trial["newly_allowed"], trial["newly_reviewed"]) == (12, 6, 0, 0)
+    assert [(each["principal"], each["rule"]) for each in trial["changes"]] == [("alice@acme.example", "policy.people")]
 
 
 def test_a_second_demo_adds_to_the_recording(told):
