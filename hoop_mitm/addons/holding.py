@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 DOORS: Final = frozenset({"jobs.insert", "jobs.query"})
 """What can wait: BigQuery's own clients wait for a job as long as it takes."""
 
-LARGEST: Final = 2**20
-"""Bytes of a request that is held; a statement of BigQuery's may have as many."""
+LARGEST: Final = 2**18
+"""Bytes of a request that is held: more than people read, and little enough that many can be listed."""
 
 JSON: Final = {"content-type": "application/json; charset=UTF-8"}
 
