@@ -57,9 +57,10 @@ def measure_starts(figures: Figures, archive: Path, directory: Path, rounds: int
     session = _largest(archive)
     ways: dict[str, Callable[[], float]] = {
         "duckdb alone": lambda: _whole([sys.executable, "-c", _ALONE, str(archive)]),
-        "replay": lambda: _to_first_line([*_HOOP, "replay", session, "--db", str(archive), "--instant"]),
+        "replay": lambda: _to_first_line([*_HOOP, "replay", session, "--db", str(archive), "--instant"], ends=False),
         "serve": lambda: _to_first_line(
-            [*_HOOP, "serve", session, "--db", str(archive), "--dir", str(directory / "served"), "--", "echo", "up"]
+            [*_HOOP, "serve", session, "--db", str(archive), "--dir", str(directory / "served"), "--", "echo", "up"],
+            ends=True,
         ),
     }
     for _ in range(rounds):
@@ -124,14 +125,17 @@ def _whole(command: Sequence[str]) -> float:
     return time.monotonic() - began
 
 
-def _to_first_line(command: Sequence[str]) -> float:
+def _to_first_line(command: Sequence[str], *, ends: bool) -> float:
     began = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
         assert process.stdout
         line = process.stdout.readline()
         took = time.monotonic() - began
-        process.stdout.read()
-    if not line or process.returncode:
+        if ends:
+            process.wait()
+        else:
+            process.kill()
+    if not line or (ends and process.returncode):
         raise SystemExit(f"{' '.join(command)} failed")
     return took
 

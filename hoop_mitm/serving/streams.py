@@ -114,19 +114,22 @@ def cut(session: Any, message: bytes, skip: int) -> bytes:
 
 def made_of(result: Result, table: str) -> tuple[Any, list[tuple[int, bytes]]]:
     """A read session, in Arrow, of rows that were recorded as pages; with the messages of its one stream."""
-    schema = result.table.schema
+    schema = types.ArrowSchema(serialized_schema=result.table.schema.serialize().to_pybytes())
     session = types.ReadSession(
         table=table,
         data_format=types.DataFormat.ARROW,
-        arrow_schema=types.ArrowSchema(serialized_schema=schema.serialize().to_pybytes()),
+        arrow_schema=schema,
         estimated_row_count=result.table.num_rows,
     )
-    sent = []
+    sent: list[tuple[int, bytes]] = []
     for batch in result.table.combine_chunks().to_batches(max_chunksize=_BATCH):
         rows = types.ReadRowsResponse(
             row_count=batch.num_rows,
             arrow_record_batch=types.ArrowRecordBatch(serialized_record_batch=batch.serialize().to_pybytes()),
         )
+        if not sent:
+            # A client learns from the first message what its rows are.
+            rows.arrow_schema = schema
         sent.append((batch.num_rows, types.ReadRowsResponse.serialize(rows)))
     return session, sent
 
