@@ -9,12 +9,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from hoop_mitm.archive import open_archive
+from hoop_mitm.archive import looking, open_archive
 from hoop_mitm.cli import COMMANDS, load, main
 from hoop_mitm.errors import ArchiveError
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.looks import Note
 from hoop_mitm.recording.sharing import share
+from hoop_mitm.serving import load as served
 from tests import another_user
 from tests.archive.building import Builder, columns
 from tests.attacks.raw import bigquery
@@ -29,8 +30,9 @@ READING = {
     "export": ["nightly", "--format", "har"],
     "diff": ["nightly", "other"],
 }
-#: ``tail`` does not end by itself; ``reconcile`` asks BigQuery, and is the gateway owner's.
-OTHERS = {"tail", "reconcile", "verify"}
+#: ``tail`` does not end by itself; ``reconcile`` asks BigQuery, and is the gateway owner's; ``serve`` and ``rerun`` begin
+#: with the same reading, and then start a gateway.
+OTHERS = {"tail", "reconcile", "verify", "serve", "rerun"}
 
 
 @pytest.fixture
@@ -91,6 +93,18 @@ def test_where_no_word_can_be_left_nothing_is_shown(shared, tmp_path, command, a
     assert (result.exit_code, result.stdout) == (3, "")
     assert "so nothing is shown" in result.stderr
     assert not list((tmp_path / "elsewhere").glob("*")) if broken == "link" else True
+
+
+def test_what_is_served_or_asked_again_was_looked_at(shared):
+    with looking.by("serve"):
+        served(shared / "hoop.duckdb", ["nightly"])
+    assert {(note.command, *note.sessions) for note in notes(shared)} >= {("serve", sessions_of(shared)["nightly"])}
+    for note in (shared / "looks").iterdir():
+        note.unlink()
+    (shared / "looks").rmdir()
+    (shared / "looks").write_text("")
+    with pytest.raises(ArchiveError, match="so nothing is shown"), looking.by("rerun"):
+        served(shared / "hoop.duckdb", ["nightly"])
 
 
 def test_word_is_left_before_anything_is_shown(shared, monkeypatch):
