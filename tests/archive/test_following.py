@@ -242,6 +242,8 @@ def test_what_the_fold_itself_notices_is_told(followed):
 def test_in_any_order_everything_is_told_exactly_once(followed, monkeypatch, seed):
     """Jobs in all stages, folded in pieces, with intents held back or not, and looks in between."""
     chance = random.Random(seed)
+    # On a busy machine this takes longer than a job may before it is told of as running.
+    monkeypatch.setattr(following, "LONG", 600.0)
     followed.begin()
     steps = []
     for number in range(25):
