@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -125,9 +126,9 @@ class Execution:
         if subject_token and connection and self._services.sources[connection.name].needs_subject_token:
             self._subject_tokens[review.id] = subject_token
 
-    def forget_all_but(self, open_reviews: Iterable[Review]) -> None:
+    def forget_all_but(self, open_ids: AbstractSet[str]) -> None:
         """Keeps no token longer than the request that it came with is open."""
-        for gone in self._subject_tokens.keys() - {review.id for review in open_reviews}:
+        for gone in self._subject_tokens.keys() - open_ids:
             del self._subject_tokens[gone]
 
     def _waits_for_client(self, review: Review) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from mitmproxy import http
 from uuid_utils import uuid7
 
@@ -23,7 +24,7 @@ from hoop_mitm.policy import Verdict
 from hoop_mitm.policy.cost import Payer
 from hoop_mitm.policy.reviews import Grounds, Held, Review, Store, deciding, digest_of
 from hoop_mitm.policy.reviews.deciding import Change, Changed
-from hoop_mitm.policy.reviews.store import Happened
+from hoop_mitm.policy.reviews.store import Happened, Most
 from hoop_mitm.recording import EventRecord, Owner
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ DOORS: Final = frozenset({"jobs.insert", "jobs.query"})
 
 LARGEST: Final = 2**18
 """Bytes of a request that is held: more than people read, and little enough that many can be listed."""
+
+MOST_UNRUN: Final = 200
+"""Requests of one principal that are held within a day and never run; with more, nobody would see the others' for them."""
 
 JSON: Final = {"content-type": "application/json; charset=UTF-8"}
 
@@ -119,6 +123,13 @@ class Holding:
                 f"This needs the approval of a member of {groups} (rule {rule}), and nobody can read a request of {len(body)} "
                 f"bytes: {LARGEST} are the most that is held. Send it in parts, or load the data from a file.",
             )
+        if is_in_session(question.operation.door.name, body):
+            raise Denied(
+                rule,
+                f"This needs the approval of a member of {groups} (rule {rule}), and what runs in a BigQuery session cannot "
+                "wait for one: its temporary functions and tables may be others by then. Send it without session_id and "
+                "createSession, with all that it needs in the statement itself.",
+            )
         if again := await self._asked_before(ticket, question, body):
             self._answer(flow, ticket, again)
             return
@@ -149,11 +160,8 @@ class Holding:
         job_id = operation.job_id or f"hoop_{uuid7()}"
         if self._services.owner(Resource("job", f"{operation.project}:{job_id}")) is not None:
             raise Denied("review.duplicate", _ALREADY.format(f"{operation.project}:{job_id}"))
-        if await asyncio.to_thread(self.store.open_of, requester.key) >= self._settings.most:
-            raise Denied(
-                "review.too_many",
-                f"{self._settings.most} requests of yours wait for a review already. Wait for them, or cancel some.",
-            )
+        most = Most(self._settings.most, MOST_UNRUN)
+        await asyncio.to_thread(self.store.check, requester.key, most)
         question = await self.execution.estimated(
             question, ticket.identified.subject_token if ticket.identified else None
         )
@@ -176,7 +184,7 @@ class Holding:
         )
         asked = Change("review.requested", "A request waits for a review.", requester)
         try:
-            review = await asyncio.to_thread(self.store.add, review, asked)
+            review = await asyncio.to_thread(self.store.add, review, asked, most)
         except KeyError:
             raise Denied("review.duplicate", _ALREADY.format(held.job)) from None
         self.execution.lend(review, ticket.identified.subject_token if ticket.identified else None)
@@ -307,9 +315,8 @@ class Holding:
     async def _look(self) -> None:
         await self.record()
         now = datetime.now(UTC)
-        to_do = await asyncio.to_thread(self.store.to_do)
-        self.execution.forget_all_but(to_do)
-        for review in to_do:
+        self.execution.forget_all_but(await asyncio.to_thread(self.store.open_ids))
+        for review in await asyncio.to_thread(self.store.to_do, now):
             if review.state != "EXECUTING" and now >= review.expires_at:
                 await self.change(review.id, lambda each: deciding.expire(each, datetime.now(UTC)))
             elif review.state != "PENDING":
@@ -363,3 +370,27 @@ def _held(ticket: Ticket, question: "Question", body: bytes, job_id: str, review
         program=str(ticket.program or ""),
         level=ticket.connection.recording,
     )
+
+
+class _Job(msgspec.Struct, rename="camel"):
+    connection_properties: list[dict[str, object]] | None = None
+    create_session: object = None
+
+
+class _Configuration(msgspec.Struct):
+    query: _Job | None = None
+    load: _Job | None = None
+
+
+def is_in_session(door: str, body: bytes) -> bool:
+    """Whether it would run in a BigQuery session, there already or made for it."""
+    try:
+        configuration = msgspec.json.decode(waiting.configuration_of(door, body), type=_Configuration)
+    except msgspec.DecodeError:
+        # It is not of BigQuery's shape: where it runs cannot be told.
+        return True
+    for job in filter(None, (configuration.query, configuration.load)):
+        keys = {str(each.get("key")).lower() for each in job.connection_properties or ()}
+        if "session_id" in keys or job.create_session not in (None, False):
+            return True
+    return False

@@ -4,7 +4,9 @@
 request to it never leaves.
 """
 
+import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -42,6 +44,8 @@ class ReviewApi(Addon):
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        # One who lists at a time: the others would only take threads from those who do not list.
+        self._listing = asyncio.Lock()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         ticket = self._services.tickets.of(flow)
@@ -71,19 +75,19 @@ class ReviewApi(Addon):
             case "GET", [""]:
                 return await self._list(request, who)
             case "GET", [reference]:
-                return self._shown(self._visible(reference, who), who)
+                return await self._shown(await self._visible(reference, who), who)
             case "POST", [reference, "approve"]:
                 said = _body(request)
-                review = self._visible(reference, who)
+                review = await self._visible(reference, who)
                 decided = await self._services.reviews.approve(
                     review.id, who, said.get("digest", ""), said.get("message", "")
                 )
             case "POST", [reference, "reject"]:
-                review = self._visible(reference, who)
+                review = await self._visible(reference, who)
                 decided = await self._services.reviews.reject(review.id, who, _body(request).get("message", ""))
             case _:
                 raise Denied("review.unknown", f"There is nothing at {request.method} {path[:80]} (docs/reviews.md).")
-        return self._shown(decided or review, who)
+        return await self._shown(decided or review, who)
 
     async def _list(self, request: http.Request, who: Principal) -> dict[str, Any]:
         """Reviews in the states that are named; with ``wait``, only once something has changed after ``after``."""
@@ -94,16 +98,26 @@ class ReviewApi(Addon):
         if wait and change <= after:
             await reviews.something(min(wait, LONGEST_WAIT))
             change = reviews.store.last_change
-        found = [each for each in reviews.store.all(states, after=after, limit=MOST_SHOWN) if self._may_see(each, who)]
-        now = datetime.now(UTC)
-        return {"change": change, "reviews": [summary(reviews.polled_at(each), now) for each in found]}
 
-    def _visible(self, reference: str, who: Principal) -> Review:
+        def listed() -> list[dict[str, Any]]:
+            now = datetime.now(UTC)
+            found = reviews.store.all(states, after=after, limit=MOST_SHOWN)
+            return [summary(reviews.polled_at(each), now) for each in found if self._may_see(each, who)]
+
+        return {"change": change, "reviews": await self._aside(listed)}
+
+    async def _visible(self, reference: str, who: Principal) -> Review:
         """The review by its id, or by the beginning of one, among those that this principal may see."""
         store = self._services.reviews.store
-        exact = store.get(reference)
-        found = [exact] if exact else [each for each in store.all(limit=MOST_SHOWN) if each.id.startswith(reference)]
-        found = [each for each in found if self._may_see(each, who)]
+
+        def matching() -> list[Review]:
+            exact = store.get(reference)
+            found = [exact] if exact else store.beginning_with(reference)
+            found = [each for each in found if self._may_see(each, who)]
+            # What a list says of a review is not all of it.
+            return [full for each in found if (full := store.get(each.id))] if len(found) == 1 else found
+
+        found = await self._aside(matching)
         if len(found) > 1:
             raise Denied("review.unknown", f"Several reviews begin with {reference[:40]}; write more of the id.")
         if not found:
@@ -116,10 +130,21 @@ class ReviewApi(Addon):
         groups = set(self._services.reviews.machines.get(who.key, ()) if who.kind == "machine" else who.groups)
         return review.held.session.principal.key == who.key or bool(groups & set(review.grounds.groups))
 
-    def _shown(self, review: Review, who: Principal) -> dict[str, Any]:
+    async def _shown(self, review: Review, who: Principal) -> dict[str, Any]:
         reviews = self._services.reviews
-        before = reviews.store.last_that_ran(review) if review.fingerprint else None
-        return shown(reviews.polled_at(review), to=who, machines=reviews.machines, now=datetime.now(UTC), before=before)
+
+        def everything() -> dict[str, Any]:
+            before = reviews.store.last_that_ran(review) if review.fingerprint else None
+            return shown(
+                reviews.polled_at(review), to=who, machines=reviews.machines, now=datetime.now(UTC), before=before
+            )
+
+        return await self._aside(everything)
+
+    async def _aside[T](self, read: Callable[[], T]) -> T:
+        """What is read, while the gateway goes on."""
+        async with self._listing:
+            return await asyncio.to_thread(read)
 
 
 def _check_token(identified: Identified) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
+from hoop_mitm.addons.holding import is_in_session
 from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.http import Request, Response, Servers
 from hoop_mitm.devkit.pki import WorldCA
@@ -451,9 +452,37 @@ def test_what_cannot_wait_is_refused_in_words(alice: Person, table: str) -> None
     assert "Send it in parts" in refused["error"]["message"]
     body = {"query": f"DELETE FROM {table} WHERE true", "useLegacySql": False, "jobTimeout": "1"}
     assert "jobTimeout" in alice.say("POST", QUERIES, body, 403)["error"]["message"]
+    statement = f"DELETE FROM {table} WHERE true"
+    for target, asked in (
+        (JOBS, job_of(statement, name(), createSession=True)),
+        (QUERIES, {"query": statement, "useLegacySql": False, "createSession": True}),
+    ):
+        assert "Send it without session_id" in alice.say("POST", target, asked, 403)["error"]["message"]
     # BigQuery's own words, at once, for what can never run.
     wrong = alice.ask("POST", JOBS, job_of("SELECT no_such_column FROM shop.customers", name()))
     assert (wrong.status, "no_such_column" in wrong.message) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        ({}, False),
+        ({"createSession": False}, False),
+        ({"createSession": None, "connectionProperties": None}, False),
+        ({"connectionProperties": [{"key": "time_zone", "value": "UTC"}]}, False),
+        ({"createSession": True}, True),
+        ({"createSession": "true"}, True),
+        ({"connectionProperties": [{"key": "session_id", "value": "s"}]}, True),
+        ({"connectionProperties": [{"key": "time_zone", "value": "UTC"}, {"key": "Session_ID", "value": "s"}]}, True),
+        ({"connectionProperties": {"key": "session_id", "value": "s"}}, True),
+    ],
+)
+def test_what_runs_in_a_session_is_told(job: dict[str, Any], *, expected: bool) -> None:
+    """In a session, temporary functions and tables can become others between the yes and the job."""
+    plain = {"query": "SELECT f(n) FROM t"} | job
+    assert is_in_session("jobs.query", json.dumps(plain).encode()) is expected
+    for kind in ("query", "load"):
+        assert is_in_session("jobs.insert", json.dumps({"configuration": {kind: plain}}).encode()) is expected
 
 
 def test_it_is_sent_once_however_many_poll(reviewed: RunningGateway, world: World, table: str) -> None:

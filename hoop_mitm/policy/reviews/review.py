@@ -22,6 +22,9 @@ type State = Literal["PENDING", "APPROVED", "EXECUTING", "EXECUTED", "REJECTED",
 OPEN: Final = ("PENDING", "APPROVED", "EXECUTING")
 """States in which something may still become of it."""
 
+MOST_TABLES: Final = 100
+"""Tables that are named of a review in a list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -240,3 +243,16 @@ def digest_of(held: Held, grounds: Grounds) -> str:
 def rid_of_statement(held: Held) -> Held:
     """The same without what says what was asked: for connections whose recording keeps no statements."""
     return replace(held, body="", configuration="", statement=None, reason="")
+
+
+def in_brief(review: Review) -> Review:
+    """What lists and the gateway's own looking after need: without the texts of the request, and with few of its tables."""
+    held = replace(review.held, body="", configuration="", statement=None)
+    grounds = replace(
+        review.grounds, tables=_few(review.grounds.tables), referenced_tables=_few(review.grounds.referenced_tables)
+    )
+    return replace(review, held=held, grounds=grounds)
+
+
+def _few(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return tables if len(tables) <= MOST_TABLES else (*tables[:MOST_TABLES], "…")

@@ -15,6 +15,10 @@ GONE_AFTER: Final = timedelta(seconds=90)
 """A client that waits asks more often than this; one that has not asked for so long is taken for gone."""
 
 
+MOST_LINES: Final = 2_000
+"""Lines of a request that are compared with another: the time that takes grows with their square."""
+
+
 def shown(review: Review, *, to: Principal, machines: Machines, now: datetime, before: Review | None) -> dict[str, Any]:
     """Everything that a reviewer looks at, as plain JSON values.
 
@@ -105,8 +109,12 @@ def _previous(review: Review, before: Review) -> dict[str, Any]:
 
 def difference(before: Review, after: Review) -> Iterator[str]:
     """What is not the same in two requests, as lines of a unified diff; none where all is."""
+    then, now = _lines(before), _lines(after)
+    if then != now and max(len(then), len(now)) > MOST_LINES:
+        yield f"They are not the same; one is longer than {MOST_LINES} lines, and is not compared line by line."
+        return
     yield from difflib.unified_diff(
-        _lines(before), _lines(after), f"approved {before.requested_at:%Y-%m-%d %H:%M}", "this request", lineterm=""
+        then, now, f"approved {before.requested_at:%Y-%m-%d %H:%M}", "this request", lineterm=""
     )
 
 

@@ -9,16 +9,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from uuid_utils import uuid7
 
-from hoop_mitm.errors import RecordingError
+from hoop_mitm.errors import Denied, RecordingError
 from hoop_mitm.policy.reviews.deciding import Change, Changed
-from hoop_mitm.policy.reviews.review import OPEN, Review
+from hoop_mitm.policy.reviews.review import OPEN, Review, in_brief
 
 FILE: Final = "reviews.sqlite"
 
@@ -42,6 +42,13 @@ CREATE INDEX IF NOT EXISTS reviews_by_request ON reviews (requester, request_id)
 CREATE INDEX IF NOT EXISTS reviews_by_shape ON reviews (fingerprint, connection, requested_at);
 CREATE INDEX IF NOT EXISTS reviews_by_state ON reviews (state, requested_at);
 CREATE INDEX IF NOT EXISTS reviews_by_change ON reviews (change);
+CREATE INDEX IF NOT EXISTS reviews_by_requester ON reviews (requester, state, ended_at);
+-- What lists need, so that no list reads what was asked for.
+CREATE TABLE IF NOT EXISTS briefs (
+    id TEXT PRIMARY KEY REFERENCES reviews ON DELETE CASCADE,
+    expires_at REAL NOT NULL,
+    brief TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL,
@@ -62,6 +69,16 @@ CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (due_at);
 """
 
 _OPEN: Final = f"({', '.join(f"'{state}'" for state in OPEN)})"
+
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How many reviews one requester may have. ``open``: that wait; ``unrun``: that ended within a day and were never run."""
+
+    open: int
+    unrun: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +114,28 @@ class Store:
     def __init__(self, directory: Path, webhooks: Sequence[str] = ()) -> None:
         self._file = directory / FILE
         self._webhooks = tuple(webhooks)
-        # Who reads does not wait for who writes: polls are looked up on the event loop.
-        self._reader, self._writer = _Opened(), _Opened()
+        # Polls are looked up on the event loop: they wait neither for who writes, nor for who reads many.
+        self._reader, self._writer, self._lister = _Opened(), _Opened(), _Opened()
 
     def close(self) -> None:
         """Closes the file; the next call opens it again."""
         self._reader.close()
         self._writer.close()
+        self._lister.close()
 
-    def add(self, review: Review, change: Change) -> Review:
+    def add(self, review: Review, change: Change, most: Most | None = None) -> Review:
         """Keeps a new review.
+
+        Args:
+            most: that its requester may have; counted together with the keeping, so that many at once are not more.
 
         Raises:
             KeyError: there is one of this job.
+            Denied: ``review.too_many``.
         """
         with self._writing() as connection:
+            if most is not None:
+                _check(connection, review.held.session.principal.key, most, review.requested_at)
             number = self._note(connection, review.id, change)
             kept = replace(review, change=number)
             try:
@@ -134,6 +158,7 @@ class Store:
                 )
             except sqlite3.IntegrityError:
                 raise KeyError(kept.held.job) from None
+            _abridge(connection, kept)
             return kept
 
     def update(self, review_id: str, decide: Callable[[Review], Changed | None]) -> Review | None:
@@ -154,6 +179,7 @@ class Store:
                 "UPDATE reviews SET state = ?, change = ?, ended_at = ?, review = ? WHERE id = ?",
                 (kept.state, kept.change, _seconds(kept.ended_at), _encoded(kept), review_id),
             )
+            _abridge(connection, kept)
             return kept
 
     def get(self, review_id: str) -> Review | None:
@@ -178,31 +204,47 @@ class Store:
             like.requested_at.timestamp(),
         )
 
-    def open_of(self, requester: str) -> int:
-        """How many of this requester's are open."""
-        with self._reading() as connection:
-            if connection is None:
-                return 0
-            (count,) = connection.execute(
-                f"SELECT count(*) FROM reviews WHERE requester = ? AND state IN {_OPEN}",  # noqa: S608 - a constant
-                (requester,),
-            ).fetchone()
-            return int(count)
+    def check(self, requester: str, most: Most) -> None:
+        """Whether this requester may have one more; :meth:`add` has the last word.
+
+        Raises:
+            Denied: ``review.too_many``.
+        """
+        with self._reading(self._lister) as connection:
+            if connection is not None:
+                _check(connection, requester, most, datetime.now(UTC))
 
     def all(self, states: Sequence[str] = (), *, after: int = 0, limit: int = 1_000) -> list[Review]:
-        """Reviews in these states (in any, if none is named), changed after that change; the latest first."""
-        marks = ", ".join("?" * len(states))
-        among = f"AND state IN ({marks})" if states else ""
-        return self._select(
-            f"change > ? {among} ORDER BY requested_at DESC, id DESC LIMIT ?",
-            after,
-            *states,
-            limit,
-        )
+        """Reviews in these states (in any, if none is named), changed after that change, in brief (`in_brief`).
 
-    def to_do(self) -> list[Review]:
-        """Those that are open, the oldest first."""
-        return self._select(f"state IN {_OPEN} ORDER BY requested_at")
+        First all that are open, then as many as ``limit`` of those that have ended; the latest first.
+        """
+        marks = ", ".join("?" * len(states))
+        among = f"change > ? AND state IN ({marks})" if states else "change > ?"
+        return self._briefs(among, after, *states, limit=limit)
+
+    def beginning_with(self, start: str, limit: int = 1_000) -> list[Review]:
+        """Reviews whose id begins so, in brief and in the order of :meth:`all`."""
+        return self._briefs("id >= ? AND id < ?", start, f"{start}\U0010ffff", limit=limit)
+
+    def to_do(self, now: datetime) -> list[Review]:
+        """Those that something is to become of now, in brief, the oldest first: that are approved, are sent, or have expired."""
+        with self._reading(self._lister) as connection:
+            if connection is None:
+                return []
+            found = connection.execute(
+                "SELECT brief, polled_at FROM reviews JOIN briefs USING (id) "
+                "WHERE state IN ('APPROVED', 'EXECUTING') OR (state = 'PENDING' AND expires_at <= ?) ORDER BY requested_at",
+                (now.timestamp(),),
+            )
+            return [_decoded(*row) for row in found]
+
+    def open_ids(self) -> set[str]:
+        """The ids of those that are open."""
+        with self._reading(self._lister) as connection:
+            if connection is None:
+                return set()
+            return {each for (each,) in connection.execute(f"SELECT id FROM reviews WHERE state IN {_OPEN}")}  # noqa: S608
 
     @property
     def last_change(self) -> int:
@@ -221,11 +263,11 @@ class Store:
             )
 
     def unrecorded(self) -> list[Happened]:
-        """The changes that are in no recording yet, in their order."""
-        with self._reading() as connection:
+        """The changes that are in no recording yet, in their order, with their reviews in brief."""
+        with self._reading(self._lister) as connection:
             if connection is None:
                 return []
-            return _happened(connection, "changes.recorded = 0 ORDER BY number")
+            return _happened(connection, "changes.recorded = 0 ORDER BY number", column="brief")
 
     def recorded(self, numbers: Sequence[int]) -> None:
         """Notes that these are recorded."""
@@ -234,7 +276,7 @@ class Store:
 
     def due(self, now: datetime, limit: int = 20) -> list[Delivery]:
         """What webhooks are to be told now."""
-        with self._reading() as connection:
+        with self._reading(self._lister) as connection:
             if connection is None:
                 return []
             rows = connection.execute(
@@ -248,7 +290,7 @@ class Store:
 
     def next_due(self) -> datetime | None:
         """When there is something to tell next."""
-        with self._reading() as connection:
+        with self._reading(self._lister) as connection:
             row = connection.execute("SELECT min(due_at) FROM deliveries").fetchone() if connection else None
         return datetime.fromtimestamp(row[0], UTC) if row and row[0] is not None else None
 
@@ -300,14 +342,31 @@ class Store:
             found = connection.execute(f"SELECT review, polled_at FROM reviews WHERE {where}", values)  # noqa: S608 - our own
             return [_decoded(*row) for row in found]
 
+    def _briefs(self, where: str, *values: object, limit: int) -> list[Review]:
+        with self._reading(self._lister) as connection:
+            if connection is None:
+                return []
+            found: list[Review] = []
+            # What has ended, and there may be much of it, takes no place from what is to be decided.
+            for among, most in ((f"state IN {_OPEN}", -1), (f"state NOT IN {_OPEN}", limit)):
+                rows = connection.execute(
+                    "SELECT brief, polled_at FROM (SELECT id, polled_at, requested_at FROM reviews "  # noqa: S608 - our own
+                    f"WHERE {where} AND {among} ORDER BY requested_at DESC, id DESC LIMIT ?) "
+                    "JOIN briefs USING (id) ORDER BY requested_at DESC, id DESC",
+                    (*values, most),
+                )
+                found += (_decoded(*row) for row in rows)
+            return found
+
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+    def _reading(self, place: "_Opened | None" = None) -> Iterator[sqlite3.Connection | None]:
         """The file; ``None`` while there is none."""
-        with self._reader.lock, self._explained(self._reader):
-            if self._reader.connection is None and not self._file.exists():
+        place = place or self._reader
+        with place.lock, self._explained(place):
+            if place.connection is None and not self._file.exists():
                 yield None
             else:
-                yield self._open(self._reader)
+                yield self._open(place)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -329,6 +388,7 @@ class Store:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 connection.execute(f"PRAGMA {pragma}")
             connection.executescript(_SCHEMA)
+            _abridge_all(connection)
             place.connection = connection
         return place.connection
 
@@ -359,10 +419,50 @@ class _Opened:
                 self.connection = None
 
 
-def _happened(connection: sqlite3.Connection, where: str, *values: object) -> list[Happened]:
+def _check(connection: sqlite3.Connection, requester: str, most: Most, now: datetime) -> None:
+    (waiting,) = connection.execute(
+        f"SELECT count(*) FROM reviews WHERE requester = ? AND state IN {_OPEN}",  # noqa: S608 - a constant
+        (requester,),
+    ).fetchone()
+    if waiting >= most.open:
+        raise Denied(
+            "review.too_many",
+            f"{most.open} requests of yours wait for a review already. Wait for them, or cancel some.",
+        )
+    (unrun,) = connection.execute(
+        "SELECT count(*) FROM reviews WHERE requester = ? AND state IN ('WITHDRAWN', 'REJECTED', 'EXPIRED') AND ended_at > ?",
+        (requester, (now - _DAY).timestamp()),
+    ).fetchone()
+    if unrun >= most.unrun:
+        raise Denied(
+            "review.too_many",
+            f"{most.unrun} requests of yours were held within a day, and were cancelled, rejected or expired. Ask a reviewer "
+            "what they would approve, and send that tomorrow.",
+        )
+
+
+def _abridge(connection: sqlite3.Connection, review: Review) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO briefs (id, expires_at, brief) VALUES (?, ?, ?)",
+        (review.id, review.expires_at.timestamp(), _encoded(in_brief(review))),
+    )
+
+
+def _abridge_all(connection: sqlite3.Connection) -> None:
+    """Adds what a gateway that kept no briefs has left."""
+    while row := connection.execute(
+        "SELECT review FROM reviews WHERE id NOT IN (SELECT id FROM briefs) LIMIT 1"
+    ).fetchone():
+        _abridge(connection, _decoded(row[0], None))
+
+
+def _happened(
+    connection: sqlite3.Connection, where: str, *values: object, column: str = "reviews.review"
+) -> list[Happened]:
     rows: list[Any] = connection.execute(
-        "SELECT number, changes.id, at, changes.change, reviews.review, polled_at "  # noqa: S608 - our own
-        f"FROM changes JOIN reviews ON reviews.id = changes.review WHERE {where}",
+        f"SELECT number, changes.id, at, changes.change, {column}, polled_at "  # noqa: S608 - our own
+        "FROM changes JOIN reviews ON reviews.id = changes.review JOIN briefs ON briefs.id = changes.review "
+        f"WHERE {where}",
         values,
     ).fetchall()
     return [

@@ -10,6 +10,7 @@ import pytest
 
 from hoop_mitm.errors import Denied, RecordingError
 from hoop_mitm.policy.reviews import Change, Review, Store, deciding
+from hoop_mitm.policy.reviews.store import Most
 from tests.policy.reviews.test_deciding import BOB, CAROL, review
 
 NOW = datetime.now(UTC)
@@ -30,7 +31,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_nothing_is_made_before_something_is_held(store: Store, tmp_path: Path) -> None:
     assert store.of_job("acme", "job1") is None
-    assert (store.all(), store.to_do(), store.unrecorded(), store.due(NOW), store.last_change) == ([], [], [], [], 0)
+    assert (store.all(), store.to_do(NOW), store.unrecorded(), store.due(NOW), store.last_change) == ([], [], [], [], 0)
     assert store.forget(NOW) == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -41,7 +42,7 @@ def test_what_is_held_is_there_for_the_next_gateway(store: Store, tmp_path: Path
     other = Store(tmp_path)
     assert other.of_job("acme", "job1") == kept
     assert other.get("r1") == kept
-    assert other.to_do() == [kept]
+    assert [each.id for each in other.to_do(kept.expires_at)] == [kept.id]
     assert (tmp_path / "reviews.sqlite").stat().st_mode & 0o077 == 0
 
 
@@ -167,3 +168,98 @@ def test_it_is_a_database_that_forgets_and_waits_for_the_disk(store: Store, tmp_
 
     with sqlite3.connect(tmp_path / "reviews.sqlite") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def held(number: int, **more: object) -> Review:
+    """A review with a large request."""
+    plain = waiting(number, **more)
+    text = f"SELECT '{'secret ' * 10_000}'"
+    return replace(plain, held=replace(plain.held, body=text, configuration=text, statement=text))
+
+
+def test_however_many_ask_at_once_no_more_are_held_than_may_be(store: Store, tmp_path: Path) -> None:
+    said: list[str] = []
+    ready = threading.Barrier(12)
+
+    def ask(number: int) -> None:
+        to = Store(tmp_path)
+        ready.wait()
+        try:
+            to.add(waiting(number), ASKED, Most(open=3, unrun=9))
+        except Denied as refused:
+            said.append(refused.rule)
+
+    people = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
+    for each in people:
+        each.start()
+    for each in people:
+        each.join()
+
+    assert said == ["review.too_many"] * 9
+    assert len(store.open_ids()) == 3
+
+
+def test_who_takes_back_much_is_held_no_more_until_tomorrow(store: Store) -> None:
+    most = Most(open=9, unrun=2)
+    for number in (1, 2):
+        store.add(waiting(number), ASKED, most)
+        store.update(f"r{number}", lambda each: deciding.withdraw(each, NOW))
+
+    with pytest.raises(Denied, match="within a day"):
+        store.add(waiting(3), ASKED, most)
+    with pytest.raises(Denied, match="within a day"):
+        store.check(waiting(3).held.session.principal.key, most)
+    assert store.add(waiting(3, requested_at=NOW + timedelta(days=1, seconds=1)), ASKED, most)
+
+
+def test_a_list_reads_no_texts_and_few_tables(store: Store) -> None:
+    long = replace(waiting().grounds, tables=tuple(f"acme.shop.t{number:05}" for number in range(5_000)))
+    full = store.add(held(1, grounds=long), ASKED)
+
+    lists = [store.all(), store.beginning_with("r"), store.to_do(full.expires_at), [store.unrecorded()[0].review]]
+
+    for (brief,) in lists:
+        assert (brief.held.body, brief.held.configuration, brief.held.statement) == ("", "", None)
+        assert len(brief.grounds.tables) == 101
+        assert (brief.id, brief.digest, brief.held.session) == (full.id, full.digest, full.held.session)
+    assert store.get("r1") == full
+
+
+def test_what_ended_takes_no_place_from_what_waits(store: Store) -> None:
+    store.add(waiting(1), ASKED)
+    for number in range(2, 8):
+        store.add(waiting(number), ASKED)
+        store.update(f"r{number}", lambda each: deciding.withdraw(each, NOW))
+
+    assert [each.id for each in store.all(limit=2)] == ["r1", "r7", "r6"]
+    assert [each.id for each in store.beginning_with("r", limit=1)] == ["r1", "r7"]
+    assert [each.id for each in store.all(["WITHDRAWN"], limit=1)] == ["r7"]
+    assert store.all(["PENDING"], after=store.last_change) == []
+
+
+def test_only_what_is_due_is_to_do(store: Store) -> None:
+    store.add(waiting(1), ASKED)
+    store.add(waiting(2, state="APPROVED"), ASKED)
+    late = store.add(waiting(3, expires_at=NOW - timedelta(seconds=1)), ASKED)
+
+    assert [each.id for each in store.to_do(NOW)] == ["r2", late.id]
+    assert store.open_ids() == {"r1", "r2", "r3"}
+
+
+def test_a_poll_does_not_wait_for_who_lists(store: Store) -> None:
+    kept = store.add(waiting(), ASKED)
+    with store._reading(store._lister):
+        found: list[Review | None] = []
+        poll = threading.Thread(target=lambda: found.append(store.of_job("acme", "job1")), daemon=True)
+        poll.start()
+        poll.join(10)
+        assert found == [kept]
+
+
+def test_what_a_gateway_without_briefs_has_left_is_listed(store: Store, tmp_path: Path) -> None:
+    store.add(held(1), ASKED)
+    store.close()
+    with sqlite3.connect(tmp_path / "reviews.sqlite") as file:
+        file.execute("DROP TABLE briefs")
+
+    assert [each.id for each in Store(tmp_path).all()] == ["r1"]
