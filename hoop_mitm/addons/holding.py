@@ -26,6 +26,7 @@ from hoop_mitm.policy.reviews import Grounds, Held, Review, Store, deciding, dig
 from hoop_mitm.policy.reviews.deciding import Change, Changed
 from hoop_mitm.policy.reviews.store import Happened, Most
 from hoop_mitm.recording import EventRecord, Owner
+from hoop_mitm.recording.owners import LIFETIME
 
 if TYPE_CHECKING:
     from hoop_mitm.addons.services import Services
@@ -139,7 +140,9 @@ class Holding:
 
     def _answer(self, flow: http.HTTPFlow, ticket: Ticket, review: Review) -> None:
         held = review.held
-        ticket.owns[Resource("job", held.job)] = Owner(held.session.principal.key, held.session.connection)
+        if review.is_open:
+            # What ended has its owner, or has no job: a claim from now on would be remembered for longer than the review.
+            ticket.owns[Resource("job", held.job)] = Owner(held.session.principal.key, held.session.connection)
         body = (
             waiting.job(review.waiting) if held.door == "jobs.insert" else waiting.results(review.waiting, "jobs.query")
         )
@@ -326,7 +329,7 @@ class Holding:
             await self._note_polls()
         if now - self._forgot_at > FORGET_EVERY:
             self._forgot_at = now
-            await asyncio.to_thread(self.store.forget, now - self._settings.keep)
+            await asyncio.to_thread(self.store.forget, now - self._settings.keep, now - timedelta(seconds=LIFETIME))
 
     async def _note_polls(self) -> None:
         if self._polled:

@@ -310,13 +310,30 @@ class Store:
                 (until.timestamp(), delivery.happened.number, delivery.webhook),
             )
 
-    def forget(self, before: datetime) -> int:
-        """Deletes reviews that ended before; how many."""
+    def forget(self, before: datetime, unrun_before: datetime | None = None) -> int:
+        """Deletes reviews that ended before; how many.
+
+        Args:
+            unrun_before: where the job never came to BigQuery, the review is only deleted when it ended before this too,
+                and loses its texts until then: while it is known, its requester's polls end here, and do not reach
+                whichever job has that id at BigQuery.
+        """
+        unrun_before = before if unrun_before is None else min(before, unrun_before)
         with self._reading() as connection:
             if connection is None:
                 return 0
         with self._writing() as connection:
-            return connection.execute("DELETE FROM reviews WHERE ended_at < ?", (before.timestamp(),)).rowcount
+            gone = connection.execute(
+                "DELETE FROM reviews WHERE ended_at < ? AND (ended_at < ? OR (state = 'EXECUTED' AND id IN "
+                "(SELECT id FROM briefs WHERE json_extract(brief, '$.outcome') IS NULL)))",
+                (before.timestamp(), unrun_before.timestamp()),
+            ).rowcount
+            connection.execute(
+                "UPDATE reviews SET review = briefs.brief FROM briefs "
+                "WHERE briefs.id = reviews.id AND ended_at < ? AND review <> briefs.brief",
+                (before.timestamp(),),
+            )
+            return gone
 
     def _note(self, connection: sqlite3.Connection, review_id: str, change: Change) -> int:
         now = datetime.now(UTC).timestamp()

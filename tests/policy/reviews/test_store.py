@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hoop_mitm.errors import Denied, RecordingError
-from hoop_mitm.policy.reviews import Change, Review, Store, deciding
+from hoop_mitm.policy.reviews import Change, Outcome, Review, Store, deciding
 from hoop_mitm.policy.reviews.store import Most
 from tests.policy.reviews.test_deciding import BOB, CAROL, review
 
@@ -168,6 +168,24 @@ def test_it_is_a_database_that_forgets_and_waits_for_the_disk(store: Store, tmp_
 
     with sqlite3.connect(tmp_path / "reviews.sqlite") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_job_that_never_ran_is_known_for_as_long_as_somebody_owns_its_id(store: Store) -> None:
+    taken = Outcome("Already Exists", "duplicate")
+    for number, state, outcome in [(1, "WITHDRAWN", None), (2, "EXECUTED", taken), (3, "EXECUTED", None)]:
+        store.add(held(number), ASKED)
+        done = replace(held(number), state=state, ended_at=NOW, outcome=outcome)  # type: ignore[arg-type]
+        store.update(f"r{number}", lambda _, done=done: (done, ASKED))  # type: ignore[misc]
+
+    soon, owned_until = NOW + timedelta(seconds=1), NOW + timedelta(seconds=2)
+    assert store.forget(soon, NOW - timedelta(days=6)) == 1
+
+    for job in ("job1", "job2"):
+        kept = store.of_job("acme", job)
+        assert kept
+        assert (kept.held.statement, kept.held.body) == (None, "")
+    assert store.of_job("acme", "job3") is None
+    assert store.forget(owned_until, owned_until) == 2
 
 
 def held(number: int, **more: object) -> Review:
