@@ -1,5 +1,8 @@
 """What a statement may cost, before it leaves; what it did cost, when it comes back."""
 
+import hashlib
+
+import msgspec
 from mitmproxy import http
 
 from hoop_mitm import bigquery
@@ -64,6 +67,7 @@ class Cost(Stage):
             own_limit=min(filter(None, (own_limit(operation), _most(ticket))), default=None),
             # BigQuery may answer it without a job, and then there is none to be found.
             statement=None if (operation.body or {}).get("jobCreationMode") == JOBLESS else operation.statement,
+            request=_digest(operation),
             subject_token=identified.subject_token,
         )
         if not flow.client_conn.connected:
@@ -156,6 +160,12 @@ class Cost(Stage):
         admission, ticket.admission = ticket.admission, None
         if admission is not None and admission.charge is not None and not admission.is_shared:
             self.services.costs.drop(admission.charge)
+
+
+def _digest(operation: Operation) -> str:
+    """The same for the same request. Labels of ours are not in it yet."""
+    asked = [operation.door.name, operation.location, operation.body]
+    return hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
 
 
 def _most(ticket: Ticket) -> int | None:

@@ -18,6 +18,7 @@ class Charge:
         billed: bytes that it was billed; ``None`` while that is not known.
         project, job_id, location: the job at BigQuery, as far as they are known.
         statement: its SQL, to find its job by where no answer has named it. Never kept on disk.
+        request: digest of what was asked for, where the client chose the job's id. Never kept on disk.
         subject_token: the payer's own, where their own identity is used at Google. Never kept on disk.
     """
 
@@ -30,6 +31,7 @@ class Charge:
     job_id: str | None = None
     location: str | None = None
     statement: str | None = field(default=None, repr=False)
+    request: str | None = None
     subject_token: str | None = field(default=None, repr=False)
 
     @property

@@ -71,7 +71,7 @@ class Costs:
         self._since: datetime | None = None
         self._open: dict[str, Charge] = {}
         self._by_job: dict[_Job, Charge] = {}
-        self._known: OrderedDict[_Job, None] = OrderedDict()
+        self._known: OrderedDict[_Job, str | None] = OrderedDict()
 
     async def start(self) -> None:
         """Counts what was spent before.
@@ -151,6 +151,7 @@ class Costs:
         location: str | None = None,
         own_limit: int | None = None,
         statement: str | None = None,
+        request: str | None = None,
         subject_token: str | None = None,
     ) -> Admission:
         """Lets a statement run, and takes from budgets what it may be billed at most until its bill is known.
@@ -160,10 +161,12 @@ class Costs:
             job_id: where the client chose it.
             own_limit: the client's own ``maximumBytesBilled``.
             statement: where the job can be found by it.
+            request: digest of what a client asks for with the ``job_id`` that it chose: only the very same request is taken
+                for the same job again. At BigQuery an id is unique in a location only, which a request need not name.
             subject_token: kept to ask for the bill with, where the payer's own identity is used at Google.
 
         Raises:
-            Denied: as `check`.
+            Denied: as `check`; or ``cost.duplicate``: another request had this ``job_id``.
             RecordingError: the ledger cannot be written.
         """
         self.check(payer, estimate)
@@ -181,6 +184,14 @@ class Costs:
             return Admission(limit)
         reserved = limit if limit > 1 else 0
         known = self._by_job.get((project, job_id)) if job_id else None
+        if job_id and request and self.is_known(project, job_id):
+            before = known.request if known else self._known[project, job_id]
+            if before != request:
+                raise Denied(
+                    "cost.duplicate",
+                    f"Already Exists: Job {project}:{job_id}. A job with this id was paid for, or is being paid for, and this "
+                    "is another request. Ask for that job, or send this with another id.",
+                )
         if known is not None:
             # Asked for again before its bill is known. Whichever of the two BigQuery takes is paid for.
             self._change(known, reserved=max(known.reserved, reserved))
@@ -195,6 +206,7 @@ class Costs:
             job_id=job_id,
             location=location,
             statement=statement,
+            request=request,
             subject_token=subject_token,
         )
         self._take(charge)
@@ -247,7 +259,7 @@ class Costs:
         charge.billed = billed
         self._budgets.add(charge)
         if charge.job_id is not None:
-            self._known[charge.project, charge.job_id] = None
+            self._known[charge.project, charge.job_id] = charge.request
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         self._later(self._ledger_put, charge)

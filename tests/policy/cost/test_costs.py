@@ -326,6 +326,33 @@ def test_a_job_that_is_asked_for_twice_is_paid_for_once_and_never_too_little(tmp
     runs(Room(tmp_path, budgets=[budget()]), story)
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+@pytest.mark.parametrize("settled", [True, False])
+def test_one_job_id_in_two_locations_is_not_paid_for_once(tmp_path: Path, *, chosen: bool, settled: bool) -> None:
+    """At BigQuery an id is unique within a location, and without one the statement's tables say where it runs."""
+
+    async def story(room: Room) -> None:
+        first = await room.admit(30, request="reads the US", **({"job_id": "j"} if chosen else {}))
+        assert first.charge
+        room.costs.name(first.charge, "p", "j", "US")
+        if settled:
+            room.costs.settle(first.charge, 30 * MIB)
+        left = room.left()
+
+        with pytest.raises(Denied, match="Already Exists"):
+            await room.admit(30, job_id="j", request="reads the EU")
+
+        assert room.left() == left
+        if chosen:
+            again = await room.admit(30, job_id="j", request="reads the US")
+            assert again.is_shared is not settled
+        await room.again()
+        with pytest.raises(Denied, match="Already Exists"):
+            await room.admit(30, job_id="j", request="reads the EU")
+
+    runs(Room(tmp_path, budgets=[budget()]), story)
+
+
 def test_two_requests_that_turn_out_to_be_one_job_are_paid_for_once(tmp_path: Path) -> None:
     """`requestId` of jobs.query: asked again, BigQuery answers with the job that there is."""
 
