@@ -253,7 +253,8 @@ class Holding:
         deadline = asyncio.get_running_loop().time() + seconds
         while review.is_open and (left := deadline - asyncio.get_running_loop().time()) > 0:
             await self.something(min(left, LOOK_EVERY))
-            review = self.store.get(review.id) or review
+            if self.store.has_changed(review):
+                review = self.store.get(review.id) or review
         return review
 
     async def something(self, seconds: float) -> None:

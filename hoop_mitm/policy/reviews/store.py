@@ -186,6 +186,14 @@ class Store:
         """The review by its id."""
         return self._find("id = ?", review_id)
 
+    def has_changed(self, review: Review) -> bool:
+        """Whether it is not as it was when it was read; reads none of it."""
+        with self._reading() as connection:
+            if connection is None:
+                return False
+            row = connection.execute("SELECT change FROM reviews WHERE id = ?", (review.id,)).fetchone()
+            return row is not None and row[0] != review.change
+
     def of_job(self, project: str, job_id: str) -> Review | None:
         """The review of a job."""
         return self._find("job = ?", f"{project}:{job_id}")

@@ -46,6 +46,15 @@ def test_what_is_held_is_there_for_the_next_gateway(store: Store, tmp_path: Path
     assert (tmp_path / "reviews.sqlite").stat().st_mode & 0o077 == 0
 
 
+def test_who_waits_is_told_of_changes_alone(store: Store) -> None:
+    assert not store.has_changed(waiting())
+    kept = store.add(waiting(), ASKED)
+    store.add(waiting(2), ASKED)
+    assert not store.has_changed(kept)
+    store.update("r1", lambda each: deciding.withdraw(each, NOW))
+    assert store.has_changed(kept)
+
+
 def test_a_job_is_held_once(store: Store) -> None:
     store.add(waiting(), ASKED)
 
