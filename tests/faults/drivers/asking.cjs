@@ -11,7 +11,7 @@ async function main(name) {
       const [rows] = await job.getQueryResults();
       done = rows.length === 1 && rows[0].marker === marker;
     } catch (error) {
-      await new Promise(resolve => setTimeout(resolve, 100));
+      await new Promise(resolve => setTimeout(resolve, 400));
     }
     console.log(done ? 'got' : 'failed', marker);
   }

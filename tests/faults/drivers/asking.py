@@ -30,7 +30,7 @@ def main(name: str) -> None:
                     done = job.num_dml_affected_rows == 1
         except Exception:  # noqa: BLE001 - whatever it is, there is no answer
             done = False
-            time.sleep(0.1)
+            time.sleep(0.4)
         print("got" if done else "failed", marker, flush=True)
 
 
