@@ -13,7 +13,7 @@ NO_DUCKDB = decoding encoding heads journal layout logging_filter observing owne
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
-.PHONY: help setup demo test test-duckdb test-clients test-live lint format bench clean distclean
+.PHONY: help setup demo test test-all test-duckdb test-clients test-live lint format bench clean distclean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,14 +24,17 @@ setup: ## make or refresh .venv (fast when nothing has changed)
 demo: setup ## a scripted agent, a recording, a replay and a diff, all on this machine
 	@$(RUN)hoop-mitm demo $(ARGS)
 
-test: setup ## all tests that need no real Google project (ARGS="-k name" for some of them)
+test: setup ## the tests that need no real Google project (ARGS="-k name" for some of them)
+	@$(RUN)python -m pytest $(WORKERS) --ignore tests/live -m "not exhaustive" $(ARGS)
+
+test-all: setup ## these, and more cases of the same kinds: for a machine with time
 	@$(RUN)python -m pytest $(WORKERS) --ignore tests/live $(ARGS)
 
 test-duckdb: setup ## the recording and the archive under the newest DuckDB, too
 	@sh scripts/newest-duckdb.sh
 	@PYTHONPATH=$(CURDIR)/.tools/duckdb-newest $(RUN)python -m pytest $(WORKERS) \
 		$(NO_DUCKDB:%=--ignore-glob="*/test_%.py") --ignore-glob="*/comparing/*" --ignore-glob="*/retention/*" \
-		tests/recording tests/archive $(ARGS)
+		-m "not exhaustive and not long" tests/recording tests/archive $(ARGS)
 
 test-clients: setup ## only the real, unmodified clients through the running gateway
 	@$(RUN)python -m pytest $(WORKERS) tests/clients $(ARGS)

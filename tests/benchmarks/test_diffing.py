@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from benchmarks import diffing
 
 
+@pytest.mark.exhaustive
 def test_every_way_is_measured_and_finds_what_changed(capsys):
     assert diffing.main(["--rows", "30000", "--rounds", "1"]) == 0
     told = capsys.readouterr().out

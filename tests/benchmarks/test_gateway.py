@@ -5,6 +5,7 @@ import pytest
 from benchmarks.gateway import main
 
 
+@pytest.mark.exhaustive
 def test_a_very_short_run_gives_every_figure_and_finds_every_answer_recorded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

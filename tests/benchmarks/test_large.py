@@ -9,6 +9,7 @@ from benchmarks.variants import Gateway
 _SIZE = 3 * 2**20
 
 
+@pytest.mark.exhaustive
 def test_large_answers_come_through_the_gateway_whole_and_recorded(tmp_path: Path) -> None:
     with (
         Surroundings(tmp_path, large=_SIZE, stream=_SIZE) as surroundings,

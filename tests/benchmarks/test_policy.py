@@ -26,6 +26,7 @@ def test_every_statement_is_understood(shape: str) -> None:
     assert misread == []
 
 
+@pytest.mark.exhaustive
 def test_a_very_short_run_gives_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert policy.main(["--rounds", "1", "--seconds", "0.05", "--statements", "10"]) == 0
     said = capsys.readouterr().out

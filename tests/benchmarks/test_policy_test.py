@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from benchmarks import policy_test
 
 
+@pytest.mark.exhaustive
 def test_every_job_is_tried(capsys):
     assert policy_test.main(["--jobs", "100"]) == 0
     assert re.search(

@@ -72,6 +72,7 @@ def test_a_policy_that_is_tried_on_it_denies_exactly_what_was_planted(told, tmp_
     assert [(each["principal"], each["rule"]) for each in trial["changes"]] == [("alice@acme.example", "policy.people")]
 
 
+@pytest.mark.exhaustive
 def test_a_second_demo_adds_to_the_recording(told):
     directory, *_ = told
     subprocess.run(

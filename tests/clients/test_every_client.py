@@ -56,7 +56,7 @@ def test_bigquerys_own_error_reaches_the_user_and_the_recording(client: Client, 
     assert any("no_such_column" in (job.error or "") for job in gateway.recorded(session).jobs)
 
 
-@pytest.mark.parametrize("why", ["expired", "garbage"])
+@pytest.mark.parametrize("why", ["expired", pytest.param("garbage", marks=pytest.mark.exhaustive)])
 def test_an_identity_that_is_refused_hears_why_and_nothing_reaches_bigquery(
     client: Client, gateway: RunningGateway, world: World, why: str
 ) -> None:

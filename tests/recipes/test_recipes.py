@@ -210,7 +210,11 @@ def test_cursor(laptop: Laptop) -> None:
     assert settings.read_bytes() == before
 
 
-@pytest.mark.parametrize("client", [Bq(), Node(), Toolbox()], ids=lambda client: client.name)
+@pytest.mark.parametrize(
+    "client",
+    [Bq(), *(pytest.param(client, marks=pytest.mark.exhaustive) for client in (Node(), Toolbox()))],
+    ids=lambda client: client.name,
+)
 def test_in_cursors_terminal(laptop: Laptop, client: Client) -> None:
     try:
         client.ready()
