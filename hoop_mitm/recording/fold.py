@@ -220,7 +220,8 @@ class Fold:
         held = set() if everything else self._young(rows)
         taken = [row for row in rows if row.seq not in held]
         self._mark = mark
-        folded_to = max((row.seq for row in rows), default=mark.folded_to)
+        # Not back to one that was held: what came after it is in the archive.
+        folded_to = max([mark.folded_to, *(row.seq for row in rows)])
         checkpoints = self._unfolded.checkpoints(mark.folded_to, mark.checkpoints, folded_to)
         self._remark_damage()
         if not taken and not checkpoints and not self._remarks and held == set(mark.held):

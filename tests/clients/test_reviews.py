@@ -51,11 +51,11 @@ def test_a_held_statement_gives_rows_after_a_yes_and_the_reviewers_words_after_a
     assert rows.result == THE_CUSTOMERS
     # bq breaks lines.
     assert "rejected this request: Ask for fewer columns." in " ".join(refusal.complaint.split())
-    asked = [request for request in world.bigquery.requests() if wanted in (request.body or b"").decode()]
+    asked = [request for request in world.bigquery.requests() if wanted.encode() in (request.body or b"")]
     ran = [request for request in asked if b'"dryRun":true' not in (request.body or b"").replace(b" ", b"")]
     assert len(ran) == 1
     for request in world.bigquery.requests():
-        if unwanted in (request.body or b"").decode():
+        if unwanted.encode() in (request.body or b""):
             assert b'"dryRun":true' in (request.body or b"").replace(b" ", b"")
 
 

@@ -137,7 +137,8 @@ def test_whatever_moment_it_is_killed_at_nothing_is_lost_and_nothing_twice(world
 
     assert missing(got, set(answered)) == []
     # More than once only where BigQuery was asked more than once: the answer before was recorded, and never arrived.
-    assert [marker for marker in got if not 1 <= answered[marker] <= reached[marker]] == []
+    times = {marker: (answered[marker], reached[marker]) for marker in got}
+    assert {marker: both for marker, both in times.items() if not 1 <= both[0] <= both[1]} == {}
     assert missing(set(reached), every) == []
     # Not only that there was an answer, but what was in it.
     assert missing([marker for marker in got if int(marker[-5:]) % 3 != 2], values) == []

@@ -113,6 +113,16 @@ def test_a_young_intent_waits_for_its_answer_and_is_written_once(tmp_path: Path,
     assert sorted(flows(tmp_path)) == [("a", "complete"), ("b", "complete")]
 
 
+def test_what_came_after_an_intent_that_was_held_is_in_the_chain_once(tmp_path: Path, gateway: Gateway) -> None:
+    gateway.write(intent(id="a"), flow(id="b"))
+    fold_once(tmp_path)
+    gateway.die()
+    # Nothing but what was held is left to fold.
+    assert fold_once(tmp_path).remaining == 0
+    fold_once(tmp_path)
+    assert ask(tmp_path, "SELECT seq FROM records GROUP BY seq HAVING count(*) > 1") == []
+
+
 def test_an_intent_becomes_visible_when_its_answer_is_long_in_coming(
     tmp_path: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
