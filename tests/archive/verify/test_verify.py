@@ -204,9 +204,9 @@ def test_bytes_that_are_flipped_anywhere_end_in_words(recorded, tmp_path):
         "UPDATE jobs SET key = chr(27) || ']0;owned' || chr(7)",
         "UPDATE journals SET id = chr(27) || '[2J'",
         # The same, very often.
-        "INSERT INTO records SELECT records.* FROM records, range(3000)",
-        "INSERT INTO checkpoints SELECT checkpoints.* FROM checkpoints, range(3000)",
-        "INSERT INTO removals SELECT removals.* FROM removals, range(3000)",
+        "INSERT INTO records SELECT records.* FROM records, range(800)",
+        "INSERT INTO checkpoints SELECT checkpoints.* FROM checkpoints, range(800)",
+        "INSERT INTO removals SELECT removals.* FROM removals, range(800)",
         (
             "INSERT INTO records SELECT 'c' || range, 1, 'genesis', '{}', digest, link, NULL, NULL, NULL, NULL, NULL, NULL "
             "FROM (SELECT * FROM records LIMIT 1), range(300)"
