@@ -7,7 +7,7 @@ ARGS =
 # than a few of them help nobody.
 WORKERS = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Of the recording and the archive, what neither reads nor writes a DuckDB file, or needs a gateway to.
-NO_DUCKDB = chain decoding encoding heads journal layout logging_filter observing owners preparing pressing redaction signing spool unfolded \
+NO_DUCKDB = chain decoding encoding following heads journal layout logging_filter observing owners preparing pressing redaction signing spool unfolded \
 	*through_a_gateway
 # uv trusts what the system trusts, also when the tests or the demo start it.
 UV_SYSTEM_CERTS ?= 1

@@ -8,6 +8,7 @@ from benchmarks import page, reading
 from benchmarks.__main__ import BENCHMARKS
 
 
+@pytest.mark.exhaustive
 def test_everything_is_asked_and_told(capsys):
     assert reading.main(["--flows", "400", "1200", "--rounds", "1", "--verify"]) == 0
     told = capsys.readouterr().out
@@ -18,6 +19,7 @@ def test_everything_is_asked_and_told(capsys):
     assert "records/s" in told
 
 
+@pytest.mark.exhaustive
 def test_archives_can_be_kept_and_are_used_again(tmp_path, capsys):
     for _ in range(2):
         reading.main(["--flows", "400", "--rounds", "1", "--keep", str(tmp_path)])

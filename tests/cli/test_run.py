@@ -68,7 +68,10 @@ def test_a_python_client_asks_through_the_gateway_in_a_session_of_its_own(laptop
     assert session["principal"]["email"] == "alice@acme.example"
 
 
-@pytest.mark.parametrize("client", ["bq", "gcloud", "node", "toolbox", "grpc"])
+@pytest.mark.parametrize(
+    "client",
+    ["bq", "gcloud", "node", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("toolbox", "grpc"))],
+)
 def test_each_family_of_clients_takes_the_token_from_the_program(laptop: Laptop, client: str) -> None:
     extra: dict[str, str] = {}
     try:

@@ -16,7 +16,7 @@ def mitmdump(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
-@pytest.fixture(params=["gateway", "mitmdump"], ids=["proxy", "mitmdump"])
+@pytest.fixture(params=["gateway", pytest.param("mitmdump", marks=pytest.mark.exhaustive)], ids=["proxy", "mitmdump"])
 def either(request: pytest.FixtureRequest) -> RunningGateway:
     """A gateway, by each way to start one."""
     running: RunningGateway = request.getfixturevalue(request.param)

@@ -57,6 +57,7 @@ def test_every_client_gets_its_rows_and_is_recorded(client: Client, gateway: Run
     assert {flow.host for flow in recorded.flows} == {"bigquery.googleapis.com"}
 
 
+@pytest.mark.exhaustive
 def test_every_client_hears_why_it_is_refused(client: Client, gateway: RunningGateway, world: World) -> None:
     before = len(world.bigquery.requests())
     refused = client.query(environment(gateway, str(uuid7()), token="garbage"), "SELECT 1")

@@ -123,6 +123,7 @@ def test_bq(laptop: Laptop) -> None:
     assert session["principal"]["email"] == "alice@acme.example"
 
 
+@pytest.mark.exhaustive
 def test_python(laptop: Laptop) -> None:
     kitchen = Kitchen(laptop, "python.md")
     reported, tabled = kitchen.cook()
@@ -131,6 +132,7 @@ def test_python(laptop: Laptop) -> None:
     assert re.fullmatch(r"\d+ customers\n", tabled)
 
 
+@pytest.mark.exhaustive
 def test_node(laptop: Laptop) -> None:
     try:
         modules = environments.node_modules()

@@ -291,6 +291,7 @@ def as_table(rows, key=None):
 
 @settings(max_examples=60, deadline=None)
 @given(some_rows, some_rows)
+@pytest.mark.exhaustive
 def test_rows_without_a_key_are_counted_as_python_counts_them(before, after):
     one, other = (Counter(spelled(row) for row in rows) for rows in (before, after))
     found = compare(as_table(before), as_table(after), samples=0)
@@ -319,6 +320,7 @@ def test_rows_with_a_key_are_told_apart_as_python_does_it(before, after):
 
 @settings(max_examples=60, deadline=None)
 @given(*[st.lists(st.floats(0, 4).map(lambda value: round(value, 1)), max_size=6)] * 2)
+@pytest.mark.exhaustive
 def test_with_a_tolerance_as_many_floats_are_paired_as_can_be(before, after):
     tolerance = 0.1
     found = compare(

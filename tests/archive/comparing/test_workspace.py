@@ -28,7 +28,7 @@ def files(directory):
     return [path for path in Path(directory).rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_what_spills_is_for_its_owner_only_and_gone_after_an_interruption(tmp_path, number):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(

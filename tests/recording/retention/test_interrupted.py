@@ -95,6 +95,7 @@ def test_the_next_time_all_of_it_is_done_and_nothing_is_left_over(due, steps, tm
     assert sorted(path.name for path in place.iterdir()) == ["hoop.duckdb", "journal"]
 
 
+@pytest.mark.exhaustive
 def test_killed_around_the_moment_of_the_exchange(due, tmp_path):
     directory, body = due
     chance = random.Random(1)
