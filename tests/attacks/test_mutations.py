@@ -319,10 +319,11 @@ def test_all_damage_is_reported_not_only_the_first(path, recorded):
 
 BODY = "(SELECT hash FROM bodies ORDER BY hash LIMIT 1)"
 OTHER_BODY = "(SELECT hash FROM bodies ORDER BY hash LIMIT 1 OFFSET 1)"
+OTHER_BYTE = "CASE data[11:11] WHEN '\\x00'::BLOB THEN '\\x01'::BLOB ELSE '\\x00'::BLOB END"
 #: Sixteen megabytes that a frame of some hundred bytes says it holds.
 BOMB = zstandard.compress(bytes(2**24))
 BODIES = {
-    "a byte": (f"UPDATE bodies SET data = data[1:10] || '\\x00'::BLOB || data[12:] WHERE hash = {BODY}", "body.changed"),
+    "a byte": (f"UPDATE bodies SET data = data[1:10] || {OTHER_BYTE} || data[12:] WHERE hash = {BODY}", "body.changed"),
     "another body": (f"UPDATE bodies SET data = (SELECT data FROM bodies WHERE hash = {OTHER_BODY}) WHERE hash = {BODY}",
                      "body.changed"),
     "the name of another": (f"UPDATE bodies SET hash = {OTHER_BODY} WHERE hash = {BODY}", "body.twice"),
