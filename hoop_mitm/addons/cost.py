@@ -194,8 +194,6 @@ def estimated(services: Services, ticket: Ticket) -> EventRecord | None:
     estimate = ticket.estimate
     if estimate is None or ticket.is_estimate_told:
         return None
-    if ticket.connection is not None and ticket.connection.recording == "off" and not ticket.refused:
-        return None
     ticket.is_estimate_told = True
     prices, admission = services.costs.prices, ticket.admission
     details: dict[str, object] = {

@@ -18,6 +18,7 @@ from hoop_mitm.addons.ticket import Ticket
 from hoop_mitm.errors import IdentityError, RecordingError
 from hoop_mitm.policy import Verdict
 from hoop_mitm.recording import FlowRecord, Message, Record, Spool
+from hoop_mitm.recording.preparing import is_kept
 from hoop_mitm.recording.records import FlowState
 
 logger = logging.getLogger(__name__)
@@ -192,11 +193,14 @@ class Recorder(Stage):
                     },
                 )
             )
-        if note := estimated(self.services, ticket):
-            extra.append(note)
-        extra += ticket.notes
-        ticket.notes = []
-        return [*extra, flow_record(flow, ticket, state)]
+        record = flow_record(flow, ticket, state)
+        if is_kept(record):
+            # Of what is not recorded nothing is told either. What is held back here may be told with a later record.
+            if note := estimated(self.services, ticket):
+                extra.append(note)
+            extra += ticket.notes
+            ticket.notes = []
+        return [*extra, record]
 
     @staticmethod
     def _close_spools(ticket: Ticket) -> None:

@@ -20,7 +20,10 @@ def message_of(record: FlowRecord, side: str) -> Message:
 
 
 def is_kept(record: Record) -> bool:
-    """Whether the record is written at all: with recording ``off`` only refusals are."""
+    """Whether the record is written at all: with recording ``off`` only refusals are.
+
+    What is told of a flow beside its record (estimates, what rules observed) is told where its record is kept.
+    """
     return not (isinstance(record, FlowRecord) and record.level == "off" and record.state != "refused")
 
 

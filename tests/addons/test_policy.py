@@ -6,6 +6,7 @@ import time
 import pytest
 from uuid_utils import uuid7
 
+from hoop_mitm.config import load
 from tests.attacks.raw import bigquery
 from tests.faults.test_killed import QUERIES
 from tests.gateways import RunningGateway
@@ -96,6 +97,28 @@ def test_what_a_rule_would_have_said_that_only_observes_is_an_event(gateway, raw
     told = json.loads(details)
     assert told["verdict"]["rule"] == "policy.readers"
     assert [(each["decision"], each["rule"]) for each in told["observed"]] == [("deny", "policy.no-customers")]
+
+
+def test_where_recording_is_off_nothing_tells_of_what_was_allowed_and_all_of_what_was_not(world, tmp_path):
+    """Neither what rules observed of a statement nor what it was estimated to cost; of a refusal, both."""
+    rules = [
+        {"name": "no-customers", "verdict": "deny", "tables": ["shop.customers"], "mode": "observe"},
+        {"name": "readers", "verdict": "allow", "read_only": True},
+    ]
+    cost = {"ceilings": [{"name": "small", "bytes": "15MiB"}]}
+    connection = next(iter(load(world.write_config(tmp_path / "theirs.yaml")).connections))
+    off = [connection.model_dump(mode="json", exclude_none=True) | {"recording": "off"}]
+    cheap = "SELECT COUNT(*) FROM shop.customers"
+    dear = "SELECT COUNT(*) FROM shop.customers AS a JOIN shop.orders AS b ON b.customer_id = a.id"
+    with RunningGateway(world, tmp_path, connections=off, policy={"rules": rules}, cost=cost) as gateway:
+        with bigquery(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as raw:
+            assert ask(raw, world, cheap).status == 200
+            refused = ask(raw, world, dear)
+        assert (refused.status, "ceiling small" in said(refused)) == (403, True)
+        flows = gateway.ask("SELECT id, state FROM flows")
+        told = gateway.ask("SELECT type, flow_id FROM events WHERE flow_id IS NOT NULL ORDER BY type")
+    assert [state for _, state in flows] == ["refused"]
+    assert told == [(kind, flows[0][0]) for kind in ("cost.estimated", "policy.observed", "request.refused")]
 
 
 def test_polls_of_ones_own_job_need_no_rule(gateway, raw, world):
