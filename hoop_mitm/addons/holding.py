@@ -154,8 +154,9 @@ class Holding:
         if question.operation.door.name != "jobs.query" or not (request_id := waiting.request_id(body)):
             return None
         found = await asyncio.to_thread(self.store.of_request, question.principal.key, request_id)
-        same = found is not None and found.held.body == body.decode() and found.held.session.id == ticket.session.id
-        return found if same else None
+        if found is None or found.held.session.id != ticket.session.id:
+            return None
+        return found if found.is_of(body.decode(), question.operation.location) else None
 
     async def _made(self, ticket: Ticket, question: "Question", ruling: "Ruling", body: bytes) -> Review:
         assert ruling.review

@@ -7,7 +7,7 @@ from typing import Final
 
 from hoop_mitm.errors import Denied
 from hoop_mitm.identity.principal import Principal
-from hoop_mitm.policy.reviews.review import Approval, Grounds, Outcome, Review, digest_of, rid_of_statement
+from hoop_mitm.policy.reviews.review import Approval, Grounds, Outcome, Review, digest_of, rid_of_body, rid_of_statement
 
 type Machines = Mapping[str, tuple[str, ...]]
 """Machines that may approve, by ``issuer#subject``, with the groups that they count for."""
@@ -192,7 +192,9 @@ def difference(then: Grounds, now: Grounds) -> str:
 
 
 def _ended(review: Review, state: str, now: datetime, outcome: Outcome | None, by: str) -> Review:
-    held = review.held if review.held.level in ("full", "statements") else rid_of_statement(review.held)
+    held = review.held
+    if held.level != "full":
+        held = rid_of_body(held) if held.level == "statements" else rid_of_statement(held)
     return replace(review, state=state, ended_at=now, ended_by=by, outcome=outcome, held=held)  # type: ignore[arg-type]
 
 

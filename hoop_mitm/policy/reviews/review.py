@@ -36,10 +36,10 @@ class Held:
             asked with (`Identified`), so that a revocation can be told to cover it.
         door: ``jobs.insert`` or ``jobs.query``.
         path: of the request, with its query string.
-        body: of the request, without content-encoding; empty once it is over, where a connection records no statements.
+        body: of the request, without content-encoding; empty once it is over, where a connection records no bodies.
         configuration: the job that will be started, as JSON; empty when ``body`` is.
         location: where the request says that it should run.
-        statement: its SQL; ``None`` for a job without one.
+        statement: its SQL; ``None`` for a job without one, and once it is over, where a connection records none.
         request_id: the client's ``requestId``, or ``""``.
         reason: why, in the client's words; or ``""``.
         level: how much its connection records.
@@ -200,6 +200,10 @@ class Review:
         groups = ", ".join(self.grounds.groups)
         return Verdict("review", self.grounds.rule, f"Held for a review by members of {groups}: {self.id}.")
 
+    def is_of(self, body: str, location: str | None) -> bool:
+        """Whether this is the request, with its location as it was asked for, that was held; also when it is kept no more."""
+        return digest_of(replace(self.held, body=body, location=location), self.grounds) == self.digest
+
     @property
     def waiting(self) -> Waiting:
         """The job, as BigQuery would describe it."""
@@ -240,9 +244,14 @@ def digest_of(held: Held, grounds: Grounds) -> str:
     ).hexdigest()
 
 
+def rid_of_body(held: Held) -> Held:
+    """The same without the request: its SQL stays, its parameters do not."""
+    return replace(held, body="", configuration="")
+
+
 def rid_of_statement(held: Held) -> Held:
-    """The same without what says what was asked: for connections whose recording keeps no statements."""
-    return replace(held, body="", configuration="", statement=None, reason="")
+    """The same without what says what was asked."""
+    return replace(rid_of_body(held), statement=None, reason="")
 
 
 def in_brief(review: Review) -> Review:

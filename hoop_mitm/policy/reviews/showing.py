@@ -109,7 +109,12 @@ def _previous(review: Review, before: Review) -> dict[str, Any]:
 
 def difference(before: Review, after: Review) -> Iterator[str]:
     """What is not the same in two requests, as lines of a unified diff; none where all is."""
-    then, now = _lines(before), _lines(after)
+    if before.held.statement is None and after.held.statement is not None:
+        yield "The earlier one's statement is kept no more."
+        return
+    # Where the earlier request is kept no more, its statement may be.
+    whole = bool(before.held.configuration and after.held.configuration)
+    then, now = _lines(before, whole=whole), _lines(after, whole=whole)
     if then != now and max(len(then), len(now)) > MOST_LINES:
         yield f"They are not the same; one is longer than {MOST_LINES} lines, and is not compared line by line."
         return
@@ -118,7 +123,9 @@ def difference(before: Review, after: Review) -> Iterator[str]:
     )
 
 
-def _lines(review: Review) -> list[str]:
+def _lines(review: Review, *, whole: bool) -> list[str]:
+    if not whole:
+        return (review.held.statement or "").splitlines()
     configuration: Mapping[str, Any]
     statement, configuration = parts_of((review.held.configuration or "{}").encode())
     return [

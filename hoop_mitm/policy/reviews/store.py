@@ -180,7 +180,9 @@ class Store:
                 (kept.state, kept.change, _seconds(kept.ended_at), _encoded(kept), review_id),
             )
             _abridge(connection, kept)
-            return kept
+        if kept.ended_at is not None and kept.held.level != "full":
+            self._empty_log()
+        return kept
 
     def get(self, review_id: str) -> Review | None:
         """The review by its id."""
@@ -341,7 +343,14 @@ class Store:
                 "WHERE briefs.id = reviews.id AND ended_at < ? AND review <> briefs.brief",
                 (before.timestamp(),),
             )
-            return gone
+        self._empty_log()
+        return gone
+
+    def _empty_log(self) -> bool:
+        """Has what was deleted leave SQLite's log, too; whether nobody was in the way."""
+        with self._writer.lock, self._explained(self._writer):
+            (busy, _, _) = self._open(self._writer).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def _note(self, connection: sqlite3.Connection, review_id: str, change: Change) -> int:
         now = datetime.now(UTC).timestamp()

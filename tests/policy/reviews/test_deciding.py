@@ -201,13 +201,26 @@ def test_a_rejection_says_who_and_why_to_an_agent() -> None:
     assert (change.type, change.by) == ("review.rejected", BOB)
 
 
-def test_where_no_statements_are_recorded_none_is_left_when_it_is_over() -> None:
+@pytest.mark.parametrize(
+    ("level", "statement", "body"),
+    [("full", True, True), ("statements", True, False), ("metadata", False, False), ("off", False, False)],
+)
+def test_when_it_is_over_no_more_is_left_than_its_connection_records(level: Any, statement: bool, body: bool) -> None:
     waiting = review()
-    quiet = replace(waiting, held=replace(waiting.held, level="metadata"))
+    waiting = replace(waiting, held=replace(waiting.held, level=level, reason="because"))
 
-    ended, change = deciding.reject(quiet, BOB, machines={}, now=NOW)
+    ended, change = deciding.reject(waiting, BOB, machines={}, now=NOW)
 
-    assert (ended.held.statement, ended.held.body, ended.held.configuration) == (None, "", "")
+    assert (ended.held.statement is not None, ended.held.reason != "") == (statement, statement)
+    assert (ended.held.body != "", ended.held.configuration != "") == (body, body)
     assert "DELETE" not in str(change)
-    kept, _ = deciding.reject(waiting, BOB, machines={}, now=NOW)
-    assert kept.held.statement == waiting.held.statement
+
+
+@pytest.mark.parametrize("level", ["full", "statements", "metadata", "off"])
+def test_the_same_request_is_known_again_when_it_is_over(level: Any) -> None:
+    waiting = review()
+    waiting = replace(waiting, held=replace(waiting.held, level=level))
+    ended, _ = deciding.reject(waiting, BOB, machines={}, now=NOW)
+
+    assert ended.is_of(waiting.held.body, None)
+    assert not ended.is_of(waiting.held.body.replace("true", "false"), None)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from hoop_mitm.policy.reviews import Approval, Review
+from hoop_mitm.policy.reviews.review import rid_of_body, rid_of_statement
 from hoop_mitm.policy.reviews.showing import GONE_AFTER, difference, shown, summary
 from tests.policy.reviews.test_deciding import ALICE, BOB, NOW, person, review
 
@@ -41,6 +42,19 @@ def test_what_is_new_is_a_difference_of_lines() -> None:
         '+  "maximumBytesBilled": "9"',
     ]
     assert list(difference(before, before)) == []
+
+
+def test_of_a_request_that_is_kept_no_more_the_statement_is_compared() -> None:
+    before, after = asking("DELETE FROM t WHERE n = 1"), asking("DELETE FROM t WHERE n = 2", limit=9)
+
+    lines = list(difference(replace(before, held=rid_of_body(before.held)), after))
+    assert [line for line in lines[2:] if line[:1] in "+-"] == [
+        "-DELETE FROM t WHERE n = 1",
+        "+DELETE FROM t WHERE n = 2",
+    ]
+    assert list(difference(replace(before, held=rid_of_statement(before.held)), after)) == [
+        "The earlier one's statement is kept no more."
+    ]
 
 
 def test_each_is_told_what_is_theirs_to_say() -> None:

@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,6 +152,22 @@ def test_what_is_over_for_long_is_gone_from_the_file(store: Store, tmp_path: Pat
     assert [each.id for each in store.all()] == ["r2"]
     store.close()
     assert not any(b"because-of-me" in file.read_bytes() for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("level", "kept"), [("full", True), ("statements", False), ("metadata", False), ("off", False)]
+)
+def test_what_its_connection_does_not_record_leaves_the_files_when_it_is_over(
+    store: Store, tmp_path: Path, level: Any, kept: bool
+) -> None:
+    plain = waiting()
+    body = '{"query": "SELECT @n", "queryParameters": [{"parameterValue": {"value": "of-the-body"}}]}'
+    store.add(replace(plain, held=replace(plain.held, body=body, configuration=body, level=level)), ASKED)
+    assert any(b"of-the-body" in file.read_bytes() for file in tmp_path.iterdir())
+
+    store.update("r1", lambda each: deciding.withdraw(each, NOW))
+
+    assert any(b"of-the-body" in file.read_bytes() for file in tmp_path.iterdir()) is kept
 
 
 def test_polls_are_noted(store: Store) -> None:
