@@ -15,6 +15,7 @@ from hoop_mitm.config import load
 from hoop_mitm.devkit.gateway_process import EntryPoint, GatewayProcess
 from hoop_mitm.devkit.issuer import Issuer
 from hoop_mitm.identity.exchange import audience_for
+from tests.warm import WarmProcess
 
 _FOLD_SECONDS = 15
 
@@ -57,7 +58,7 @@ class RunningGateway:
         self.config_file = world.write_config(directory / "hoop.yaml", **overrides)
         self.config = load(self.config_file)
         listen = self.config.gateway.listen
-        self.process = GatewayProcess(self.config_file, listen, self.log, entry_point, arguments)
+        self.process = GatewayProcess(self.config_file, listen, self.log, entry_point, arguments, start=WarmProcess)
 
     @property
     def url(self) -> str:

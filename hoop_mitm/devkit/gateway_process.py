@@ -3,13 +3,13 @@
 import os
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from hoop_mitm.config import split_host_port
+from hoop_mitm.devkit import leash
 from hoop_mitm.errors import SandboxError
 
 #: ``proxy`` is ours; ``mitmdump`` is an ordinary mitmproxy with ``addons/hoop.py``.
@@ -26,7 +26,7 @@ _LOG_LINES_SHOWN = 8
 class GatewayProcess:
     """A gateway that ends with its parent. Its log goes to a file, and holds no secrets.
 
-    ``arguments`` are added to mitmdump's command line.
+    ``arguments`` are added to mitmdump's command line, and ``start`` starts it, as `leash.start` does.
     """
 
     def __init__(
@@ -36,14 +36,17 @@ class GatewayProcess:
         log: Path,
         entry_point: EntryPoint = "proxy",
         arguments: Sequence[str] = (),
+        *,
+        start: Callable[[Sequence[str], int, Mapping[str, str]], leash.Leashed] = leash.start,
     ) -> None:
         self.address = split_host_port(listen)
         self.log = log
-        self._command = [sys.executable, "-m", "hoop_mitm.devkit.leash", *_target(entry_point)]
+        self._command = _target(entry_point)
         # The address too: mitmdump listens before it loads scripts, and would first take its own default port.
         self._command += ["--listen-host", self.address[0], "--listen-port", str(self.address[1])]
         self._command += ["--set", f"hoop_config={config}", *arguments]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._start = start
+        self._process: leash.Leashed | None = None
 
     @property
     def url(self) -> str:
@@ -59,21 +62,12 @@ class GatewayProcess:
         Raises:
             SandboxError: it did not come up; the message has the end of its log.
         """
+        # What a mitmproxy reads from the environment of whoever tries the sandbox must not reach it.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HOOP_")}
+        # mitmdump logs to its standard output; in a file that is to be read while it runs.
+        environment["PYTHONUNBUFFERED"] = "1"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # What a mitmproxy reads from the environment of whoever tries the sandbox must not reach it.
-                env={
-                    **{name: value for name, value in os.environ.items() if not name.startswith("HOOP_")},
-                    # mitmdump logs to its standard output; in a file that is to be read while it runs.
-                    "PYTHONUNBUFFERED": "1",
-                },
-                # Ctrl-C at the terminal is for the command in the sandbox; the gateway stops when that has ended.
-                start_new_session=True,
-            )
+            self._process = self._start(self._command, log.fileno(), environment)
         deadline = time.monotonic() + _START_SECONDS
         while not self._listens():
             if not self.alive():
@@ -95,7 +89,6 @@ class GatewayProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        assert self._process.stdin
         self._process.stdin.close()
 
     def _listens(self) -> bool:

@@ -7,8 +7,44 @@ is told to stop as by ``kill``. Nothing is left running after a ``kill -9`` of t
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Leashed(Protocol):
+    """Such a program, seen from its parent, as `subprocess.Popen` is. ``stdin`` is the leash: closing it ends it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def stdin(self) -> Any: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+def start(command: Sequence[str], log: int, environment: Mapping[str, str]) -> Leashed:
+    """Start ``MODULE:FUNCTION ARGUMENT…`` in a session of its own: Ctrl-C at the terminal is not for it.
+
+    ``log`` is the descriptor of the file that takes all its output.
+    """
+    return subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "hoop_mitm.devkit.leash", *command],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        env=environment,
+        start_new_session=True,
+    )
 
 
 def _end_with_parent() -> None:
