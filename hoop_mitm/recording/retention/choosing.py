@@ -15,6 +15,8 @@ from hoop_mitm.recording.retention.source import Source
 
 #: Kinds of records without which no chain can be followed. They tell nothing about anybody.
 KEPT_KINDS = "('genesis', 'key', 'start', 'probe')"
+#: What somebody wrote themselves into an event that is about no exchange: reviewers what they say, readers what they look for.
+_WORDED = "('review.approved', 'review.rejected', 'archive.read')"
 #: The archive's own work is told in a chain of this kind.
 OWN_CHAIN = "starts_with(chain, 'kept-')"
 
@@ -25,7 +27,11 @@ _NOTED = f"""
         CASE WHEN json_valid(data) THEN json_extract_string(data, [
             '$.id', '$.flow_id', '$.session_id', '$.session.id', '$.session.connection', '$.connection',
             '$.ended_at', '$.started_at', '$.at', '$.request.body.hash', '$.response.body.hash', '$.side', '$.body.hash', '$.type'
-        ]) END AS f
+        ]) END AS f,
+        CASE WHEN kind = 'event' AND json_valid(exchange)
+            THEN concat(json_extract_string(exchange, '$.details.message'), json_extract_string(exchange, '$.details.about'))
+            ELSE ''
+        END AS words
     FROM old.main.records
     WHERE kind NOT IN {KEPT_KINDS}
         AND NOT (data IS NULL AND who IS NULL AND statement IS NULL AND exchange IS NULL)
@@ -33,7 +39,7 @@ _NOTED = f"""
 
 # Rows from before the chain have no record: they are their own. An event about an exchange may quote its statement; not
 # where nobody was identified, because nothing is read then.
-_RAW = """
+_RAW = f"""
     CREATE VIEW raw AS
     SELECT
         chain, seq, kind,
@@ -45,7 +51,9 @@ _RAW = """
         TRY(from_hex(CASE WHEN kind = 'salvage' AND f[12] = 'response' THEN f[13] ELSE f[11] END)) AS response,
         CASE kind
             WHEN 'flow' THEN statement
-            WHEN 'event' THEN exchange AND f[2] IS NOT NULL AND f[14] <> 'identity.refused'
+            WHEN 'event' THEN exchange AND (
+                (f[2] IS NOT NULL AND f[14] <> 'identity.refused') OR (words <> '' AND f[14] IN {_WORDED})
+            )
             ELSE false
         END AS spoken,
         NULL::VARCHAR AS row_id
@@ -62,10 +70,10 @@ _RAW = """
     UNION ALL
     SELECT
         NULL, NULL, 'event', flow_id, session_id, NULL, occurred_at, NULL, NULL,
-        flow_id IS NOT NULL AND type <> 'identity.refused' AND (message <> '' OR details <> '{}'), id
+        flow_id IS NOT NULL AND type <> 'identity.refused' AND (message <> '' OR details <> '{{}}'), id
     FROM old.main.events
     WHERE chain IS NULL
-"""
+"""  # noqa: S608 - names of ours
 
 # An intent and its outcome are one exchange, and end together; one without an outcome may still be running, and one that
 # the fold holds back is not in the archive's tables yet.

@@ -16,9 +16,9 @@ from hoop_mitm.recording.fold import YOUNG, fold_once
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention import apply, look, remove_copies
 from tests.archive.building import Builder, columns
-from tests.recording.building import BASE, QUERY, RESULTS, ask, ask_one, intent
+from tests.recording.building import BASE, QUERY, RESULTS, ask, ask_one, event, intent
 from tests.recording.folding import keys
-from tests.recording.retention.recorded import Recorded, ago, cutoff, cutoffs
+from tests.recording.retention.recorded import Recorded, ago, cutoff, cutoffs, principal
 from tests.recording.retention.searching import finds
 
 #: Days that each class is kept.
@@ -70,6 +70,44 @@ def test_an_event_that_may_quote_a_statement_loses_its_text_with_the_statement(t
     assert finds(tmp_path, quoted) == set()
     told = ask(tmp_path, "SELECT type, message <> '', details FROM events WHERE chain NOT LIKE 'kept-%' ORDER BY type")
     assert told == [("identity.refused", True, "{}"), ("request.refused", False, "{}")]
+    recorded.verified()
+
+
+@pytest.mark.parametrize(
+    ("type_", "message", "details", "goes"),
+    [
+        ("review.approved", "A reviewer approved; it may run.", {"message": "{}"}, True),
+        ("review.rejected", "bob@acme.example rejected this request: {}.", {"message": "{}"}, True),
+        ("archive.read", "bob looked at 1 session with `hoop-mitm search`.", {"about": "{}"}, True),
+        # Nobody's words.
+        ("review.approved", "A reviewer approved; it may run.", {"message": "", "job": "job-7"}, False),
+        ("review.requested", "A request waits for a review.", {"job": "job-7"}, False),
+        ("archive.read", "bob looked at 1 session with `hoop-mitm show`.", {"about": ""}, False),
+    ],
+)
+def test_an_event_with_somebodys_words_loses_them_with_the_statement(tmp_path, type_, message, details, goes):
+    recorded = Recorded(tmp_path)
+    words = f"DELETE FROM {secrets.token_hex(12)}"
+    session = recorded.session("alice", age=200)
+    recorded.job(age=200)
+    told = event(
+        type_,
+        at=ago(200),
+        message=message.format(words),
+        session_id=session.id,
+        principal=principal("bob"),
+        details={name: value.format(words) for name, value in details.items()},
+    )
+    recorded.gateway.write(told)
+    recorded.fold()
+    assert bool(finds(tmp_path, words)) is goes
+
+    recorded.apply(KEPT)
+
+    assert finds(tmp_path, words) == set()
+    [(left, kept, email)] = ask(tmp_path, "SELECT message <> '', details, email FROM events WHERE type = ?", type_)
+    # Who did it, and in which session, is kept as long as metadata is.
+    assert (left, kept == "{}", email) == (not goes, goes, "bob@acme.example")
     recorded.verified()
 
 
