@@ -104,8 +104,8 @@ def _refuse(traces: Traces, who: str, reason: str) -> None:
         raise NotInArchive(f"Nothing is recorded of {who}. Name them as `hoop-mitm sessions --json` does.")
     if traces.held:
         raise HeldError(
-            f"{len(traces.held)} of their sessions are on hold: {', '.join(traces.held)}. Nothing was erased. End the holds "
-            "first (`hoop-mitm retention release SESSION`), if you may."
+            f"Something of theirs is in sessions on hold ({len(traces.held)}): {', '.join(traces.held)}. Nothing was erased. End "
+            "the holds first (`hoop-mitm retention release SESSION`), if you may."
         )
     words = reason.lower()
     names = {*traces.names, *(key.rpartition("#")[2] for key in traces.keys)}

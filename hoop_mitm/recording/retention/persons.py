@@ -73,7 +73,12 @@ _COUNTS = """
 _JOBS = "SELECT count(*) FROM old.main.jobs WHERE session_id IN (SELECT id FROM their_session)"
 _BODIES = "SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM gone_body"
 _GOING_ON = "SELECT count(*) FROM old.main.sessions SEMI JOIN their_session USING (id) WHERE ended_at IS NULL"
-_HELD = "SELECT session_id FROM held WHERE session_id IN (SELECT id FROM their_session) ORDER BY 1"
+# Of somebody else's session, too: who reviewed in it, or read it, left a record there.
+_HELD = """
+    SELECT session_id FROM held
+    WHERE session_id IN (SELECT id FROM their_session UNION ALL SELECT session_id FROM going WHERE theirs)
+    ORDER BY 1
+"""
 _OTHERS = """
     SELECT count(DISTINCT coalesce(item.flow_id, item.chain || '/' || item.seq))
     FROM item JOIN naming USING (chain, seq)
@@ -92,7 +97,7 @@ class Traces:
     Attributes:
         keys: their principals, as ownership is bound to them (:attr:`Principal.key`).
         names: e-mails, as the recording has them, and what they were asked for by.
-        held: ids of their sessions that are on hold.
+        held: ids of sessions on hold that hold something of theirs: their own, and others' in which they reviewed or which they read.
         under_way: exchanges of theirs that go on, or did a moment ago, and stay for now; and sessions that go on, of which
             at least their end is still to be recorded.
         elsewhere: exchanges and events of other people, or of the archive's own work, that name them. They stay.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hoop_mitm.errors import RecordingError
+from hoop_mitm.recording.journal import claims_in
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention.choosing import Range
 from hoop_mitm.recording.segment import connect
@@ -49,8 +50,16 @@ def remove_leftovers(layout: Layout) -> None:
     shutil.rmtree(layout.workshop, ignore_errors=True)
 
 
-def drop_segments(layout: Layout, taken: Sequence[Range], folded_to: int, held: Iterable[int], *, old: bool) -> int:
-    """Remove the segments that hold something of ``taken``; how many.
+def drop_segments(
+    layout: Layout,
+    taken: Sequence[Range],
+    folded_to: int,
+    held: Iterable[int],
+    *,
+    old: bool,
+    forget: Sequence[str] = (),
+) -> int:
+    """Remove the segments that hold something of ``taken``, or a claim of ``forget`` (principals); how many.
 
     ``old`` asks for those, too, that were written before there were chains.
 
@@ -63,7 +72,9 @@ def drop_segments(layout: Layout, taken: Sequence[Range], folded_to: int, held: 
     dropped = 0
     with contextlib.closing(Unfolded(layout)) as unfolded:
         for (first, path), (beyond, after) in itertools.pairwise(segments):
-            if any(each.first < beyond and each.last >= first for each in own) or (old and not _has_a_chain(path)):
+            gone = any(each.first < beyond and each.last >= first for each in own) or (old and not _has_a_chain(path))
+            # Of a connection whose recording is off there are claims without records.
+            if gone or claims_of(path, forget):
                 unfolded.trim([(first, path), (beyond, after)], folded_to, held)
                 if path.exists():
                     raise RecordingError(
@@ -71,6 +82,11 @@ def drop_segments(layout: Layout, taken: Sequence[Range], folded_to: int, held: 
                     )
                 dropped += 1
     return dropped
+
+
+def claims_of(path: Path, principals: Sequence[str]) -> int:
+    """How many claims a segment has of ``principals``."""
+    return sum(claim.owner.principal in principals for claim in claims_in(path)) if principals else 0
 
 
 def drop_streams(layout: Layout, flows: Container[str]) -> None:

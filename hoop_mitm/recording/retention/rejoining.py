@@ -10,6 +10,7 @@ import zstandard
 
 from hoop_mitm.evidence import PARTS, join
 from hoop_mitm.recording.archive_file import ArchiveFile
+from hoop_mitm.recording.joining import Joiner
 from hoop_mitm.recording.retention.learnt import observation_of
 from hoop_mitm.recording.retention.source import Source
 from hoop_mitm.recording.sealing import Sealed
@@ -61,6 +62,15 @@ def rejoin(source: Source, archive: ArchiveFile) -> None:
         archive.commit()
     lost = [id_ for (id_,) in source.rows("SELECT id FROM redone WHERE lost")]
     archive.execute_among(_LOST_AGAIN, lost)
+
+
+def join_jobs(archive: ArchiveFile, places: Sequence[tuple[str, int]]) -> None:
+    """Join the exchanges at these places of chains to jobs again, in their order; the jobs' rows are gone already."""
+    kept = _Kept(archive)
+    for some in itertools.batched(places, _AT_ONCE):
+        joiner = Joiner(kept)
+        joiner.observe(_rows(archive, some))
+        joiner.join(archive)
 
 
 def _rows(archive: ArchiveFile, places: Sequence[tuple[Any, ...]]) -> Iterator[Row]:

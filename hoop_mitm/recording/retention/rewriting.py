@@ -156,7 +156,7 @@ def _clear_beside(layout: Layout, source: Source, taken: Sequence[Range], forget
     if layout.journal.is_dir():
         marks = source.rows(_FOLDED, [layout.identity().id])
         folded_to, held = marks[0] if marks else (0, [])
-        segments = places.drop_segments(layout, taken, folded_to, held, old=source.one(_OLD_ROWS))
+        segments = places.drop_segments(layout, taken, folded_to, held, old=source.one(_OLD_ROWS), forget=forget)
         places.drop_streams(layout, {flow for (flow,) in source.rows(_FLOWS)})
         places.forget_owners(layout, forget)
         places.empty_fold_log(layout)

@@ -10,8 +10,8 @@ from hoop_mitm.errors import HeldError, NotInArchive
 from hoop_mitm.recording.retention import erase, place_hold, release_hold, trace
 from hoop_mitm.recording.retention.erasing import NamesThePersonError
 from hoop_mitm.recording.retention.persons import naming
-from tests.recording.building import BASE, QUERY, ask
-from tests.recording.retention.recorded import ISSUER, Recorded
+from tests.recording.building import BASE, QUERY, ask, event
+from tests.recording.retention.recorded import ISSUER, Recorded, ago, principal
 from tests.recording.retention.searching import finds
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
@@ -149,6 +149,33 @@ def test_a_hold_is_in_the_way_until_it_is_released(recorded, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "of_bob",
+    [
+        {"type_": "review.approved", "principal": principal("bob")},
+        {"type_": "archive.read", "details": {"user": "bob", "login": BOB}},
+    ],
+    ids=["as a reviewer", "as a reader"],
+)
+def test_what_somebody_did_in_anothers_held_session_is_held(recorded, tmp_path, of_bob):
+    of_alice, before = recorded.session("alice", age=20), recorded.session("bob", age=20)
+    recorded.gateway.write(event(session_id=of_alice.id, at=ago(1), message="It happened.", **of_bob))
+    recorded.fold()
+    place_hold(recorded.layout, recorded.keys, of_alice.id, "case 7", "the test")
+    as_it_was = recorded.archive.read_bytes()
+
+    assert trace(recorded.layout, BOB).held == (of_alice.id,)
+    with pytest.raises(HeldError, match=of_alice.id) as refused:
+        erased(recorded, BOB)
+    assert before.id not in str(refused.value)
+    assert recorded.archive.read_bytes() == as_it_was
+
+    release_hold(recorded.layout, recorded.keys, of_alice.id, "", "the test")
+    erased(recorded, BOB)
+    assert finds(tmp_path, BOB) == set()
+    recorded.verified()
+
+
+@pytest.mark.parametrize(
     ("reason", "refused"),
     [
         ("ticket 4711", False),
@@ -193,6 +220,23 @@ def test_whose_jobs_are_theirs_is_forgotten(recorded):
     erased(recorded)
     with sqlite3.connect(recorded.layout.owners) as connection:
         assert connection.execute("SELECT DISTINCT principal FROM owners").fetchall() == [(f"{ISSUER}#subject-of-bob",)]
+
+
+def test_whose_jobs_are_theirs_is_forgotten_also_where_nothing_was_recorded(recorded, tmp_path):
+    quiet = recorded.session("alice", age=1)
+    recorded.fold()
+    again = Recorded(tmp_path)
+    # Of a connection that is off there is a claim, and no record.
+    again.gateway.write(event(at=ago(1), message="Something else."))
+    again.claim(quiet, "job-of-a-connection-that-is-off")
+    again.fold()
+    assert any(place.startswith("journal/0") for place in finds(tmp_path, "subject-of-alice"))
+
+    erased(again)
+
+    assert finds(tmp_path, "subject-of-alice") == set()
+    assert finds(tmp_path, "subject-of-bob")
+    again.verified()
 
 
 @pytest.mark.parametrize(
