@@ -51,7 +51,11 @@ def _alone(lock: int) -> bool:
 
 
 def _has_clients(port: int) -> bool:
-    connections = psutil.Process().net_connections("tcp")
+    try:
+        connections = psutil.Process().net_connections("tcp")
+    except (psutil.Error, OSError):
+        # A moment without file descriptors, say. Who cannot be seen is not cut off.
+        return True
     return any(each.status == psutil.CONN_ESTABLISHED and each.laddr.port == port for each in connections)
 
 
