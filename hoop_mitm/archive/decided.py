@@ -29,7 +29,10 @@ _DECIDED = """
     )
     SELECT
         statement, fingerprint, project, connection, issuer, subject, email, groups, sessions.kind,
-        jobs.job_type, dry_run, destination, referenced_tables, statement_type, decision, rule, coalesce(door, 'jobs.insert'),
+        jobs.job_type, dry_run, destination, referenced_tables, statement_type,
+        -- A policy asked for the review; that reviewers said yes is no policy's doing.
+        CASE WHEN rule = 'review.approved' THEN 'review' ELSE decision END,
+        rule, coalesce(door, 'jobs.insert'),
         {details},
         count(*), coalesce(sum(bytes_billed), 0)
     FROM jobs

@@ -33,14 +33,15 @@ class Query:
     Attributes:
         text: stands in the statement (or the one that BigQuery was given), a table's name, an error or refusal, the
             principal's e-mail or subject, the program that asked (``Cursor › zsh › bq``), a label (``name=value``), the
-            job's id, or the URL of an exchange without a job. Any white space in it matches any white space.
+            job's id, the URL of an exchange without a job, or the details of an event. Any white space in it matches any white space.
         rows: look for ``text`` in the rows that clients got, too.
         principal: part of the e-mail or subject.
         connection: the connection's whole name.
         table: a table that was read, written or asked for: ``orders``, ``shop.orders`` or ``acme.shop.orders``;
             ``*`` stands for anything.
         since / until: asked at that time or later; before that time.
-        verdict: about the job or exchange; a refusal that is an event counts as ``deny``.
+        verdict: about the job or exchange; a refusal that is an event counts as ``deny``. With ``review`` jobs that
+            reviewers let run are found too, which count as ``allow`` as well.
         type: BigQuery's statement type or job type (``SELECT``, ``LOAD``; of a statement that BigQuery never saw, as of
             a denied one, the type that its words tell), the door of an exchange (``tabledata.list``), or the type of an
             event (``identity.refused``).
@@ -126,8 +127,8 @@ _FOUND = """
             CASE WHEN destination IS NULL THEN referenced_tables ELSE list_append(referenced_tables, destination) END AS tables,
             concat_ws(chr(10), error, CASE WHEN decision <> 'allow' THEN rule END, message) AS trouble,
             list_transform(map_entries(labels), lambda label: concat(label.key, '=', label.value)) AS labels,
-            jobs.id AS job, NULL AS url,
-            decision, [statement_type, job_type] AS types,
+            jobs.id AS job, NULL AS url, NULL AS details,
+            decision, rule = 'review.approved' AS reviewed, [statement_type, job_type] AS types,
             CASE WHEN dry_run THEN NULL ELSE bytes_processed END AS bytes
         FROM jobs
         LEFT JOIN sessions ON sessions.id = jobs.session_id
@@ -149,14 +150,15 @@ _FOUND = """
             flows.tables,
             concat_ws(chr(10), flows.error, CASE WHEN flows.decision <> 'allow' THEN flows.rule END, flows.message) AS trouble,
             NULL AS labels,
-            NULL AS job, flows.url,
-            flows.decision, [flows.door] AS types,
+            NULL AS job, flows.url, NULL AS details,
+            flows.decision, false AS reviewed, [flows.door] AS types,
             CASE WHEN flows.job_key IS NULL THEN flows.response_size END AS bytes
         FROM flows
         LEFT JOIN sessions ON sessions.id = flows.session_id
         LEFT JOIN jobs ON jobs.key = flows.job_key
         LEFT JOIN told ON told.flow_id = flows.id
-        WHERE (flows.job_key IS NULL OR flows.decision <> 'allow' OR flows.error IS NOT NULL)
+        -- Of one that waited the job tells, whatever became of it.
+        WHERE (flows.job_key IS NULL OR flows.decision = 'deny' OR flows.error IS NOT NULL)
             AND (flows.job_key IS NULL OR flows.error IS NOT NULL OR jobs.decision IS DISTINCT FROM flows.decision)
     ),
     events_found AS (
@@ -167,7 +169,11 @@ _FOUND = """
             groups, sessions.kind AS person, program,
             NULL AS statement, NULL AS executed_statement, [] AS tables,
             events.message AS trouble, NULL AS labels, NULL AS job, NULL AS url,
-            CASE WHEN events.type LIKE '%.refused' THEN 'deny' END AS decision, [events.type] AS types, NULL AS bytes
+            -- What others looked for is not found again.
+            CASE WHEN events.type <> 'archive.read' AND json_valid(events.details)
+                THEN array_to_string(json_extract_string(events.details, '$.*'), chr(10)) END AS details,
+            CASE WHEN events.type LIKE '%.refused' OR events.type IN ('review.rejected', 'review.expired') THEN 'deny' END AS decision,
+            false AS reviewed, [events.type] AS types, NULL AS bytes
         FROM events
         LEFT JOIN sessions ON sessions.id = events.session_id
         WHERE events.type NOT IN ('session.started', 'session.ended')
@@ -199,6 +205,7 @@ _PLACES = {
     "label": ("array_to_string(labels, chr(10))",),
     "job": ("job",),
     "url": ("url",),
+    "details": ("details",),
 }
 
 
@@ -276,7 +283,7 @@ def _filters(query: Query, values: dict[str, object]) -> Iterator[str]:
         yield '"at" < $until'
     if query.verdict is not None:
         values["verdict"] = query.verdict
-        yield "decision = $verdict"
+        yield "(decision = $verdict OR ($verdict = 'review' AND reviewed))"
     if query.min_bytes is not None:
         values["min_bytes"] = query.min_bytes
         yield "bytes >= $min_bytes"

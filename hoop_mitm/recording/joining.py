@@ -30,6 +30,9 @@ _READ_SESSIONS = "SELECT * FROM read_sessions WHERE name IN (FROM wanted)"
 
 BIGQUERY, STATEMENT = "bigquery", "statement"
 
+#: With these a review ended and nothing was run. (``review.executed`` is said of what BigQuery refused.)
+_NOT_RUN = frozenset({"review.rejected", "review.expired", "review.withdrawn"})
+
 type _Table = dict[str, str]
 type _JobRow = dict[str, Any]
 
@@ -52,6 +55,15 @@ class _Seen:
     @property
     def is_denied(self) -> bool:
         return bool(self.note["verdict"]["decision"] == "deny")
+
+    @property
+    def is_held(self) -> bool:
+        return bool(self.note["verdict"]["decision"] == "review")
+
+    @property
+    def ends_review(self) -> bool:
+        """Whether the gateway says here that the job will never run."""
+        return self.is_held and self.note["verdict"]["rule"] in _NOT_RUN
 
     @property
     def key(self) -> str | None:
@@ -164,12 +176,22 @@ def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
         labels=operation["labels"],
         dry_run=operation["dry_run"],
     )
-    facts = merge(_facts(old), fresh) if old else fresh
+    if old and old["decision"] == "allow" and seen.is_held and not seen.ends_review:
+        # What the gateway says of a job while it is being sent is no word of BigQuery's.
+        return old
+    approved = _is_sent(old, seen)
+    facts = fresh
+    if old:
+        known = _facts(old)
+        # Whatever BigQuery says is further along than what the gateway said of a job that waited.
+        facts = merge(dataclasses.replace(known, state="FAILED", error=None) if approved else known, fresh)
     row = old or _first_row(key, seen)
-    if old and seen.door in STATEMENT_DOORS and old["statement"] is None:
-        # The job was seen in a poll before; now comes the one who asked for it.
+    if approved or (old and seen.door in STATEMENT_DOORS and old["statement"] is None):
+        # The job waited, or was seen in a poll before; now comes the one who asked BigQuery for it.
         row = _first_row(key, seen)
-    state = _state(seen, facts, old)
+    elif seen.ends_review:
+        row = row | _verdict(seen)
+    state = _state(seen, facts, None if approved else old)
     ended = facts.ended_at or row["ended_at"]
     if ended is None and state in {"DONE", "FAILED", "DENIED"} and note["ended_at"]:
         ended = datetime.fromisoformat(note["ended_at"])
@@ -223,12 +245,25 @@ def _first_row(key: str, seen: _Seen) -> _JobRow:
         "key": key,
         "session_id": note["session"]["id"],
         "executed_statement": note["executed_statement"],
-        "decision": note["verdict"]["decision"],
-        "rule": note["verdict"]["rule"],
-        "message": note["verdict"]["message"] or None,
+        **_verdict(seen),
         "started_at": datetime.fromisoformat(note["started_at"]),
         "ended_at": None,
     }
+
+
+def _verdict(seen: _Seen) -> dict[str, Any]:
+    verdict = seen.note["verdict"]
+    return {"decision": verdict["decision"], "rule": verdict["rule"], "message": verdict["message"] or None}
+
+
+def _is_sent(old: _JobRow | None, seen: _Seen) -> bool:
+    """Whether a job that was held goes to BigQuery here, because reviewers let it run."""
+    return bool(
+        old
+        and old["decision"] == "review"
+        and seen.door in STATEMENT_DOORS
+        and seen.note["verdict"]["decision"] == "allow"
+    )
 
 
 def _state(seen: _Seen, facts: JobFacts, old: _JobRow | None) -> str:

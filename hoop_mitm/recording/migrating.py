@@ -15,7 +15,10 @@ from hoop_mitm.recording.layout import Hold, Layout, sync_directory
 from hoop_mitm.recording.remarks import Remark
 
 #: version → table → what becomes of its rows. Columns go by their names; those that are new are empty.
-_FROM: Mapping[int, Mapping[str, str]] = {1: {"bodies": "SELECT *, ''::BLOB AS salt FROM archive.bodies"}}
+_FROM: Mapping[int, Mapping[str, str]] = {
+    1: {"bodies": "SELECT *, ''::BLOB AS salt FROM archive.bodies"},
+    2: {},
+}
 
 #: Those that both have; others are somebody's own, and stay in the old file.
 _TABLES = """
@@ -27,6 +30,10 @@ _MACROS = """
     SELECT function_name, macro_definition FROM duckdb_functions()
     WHERE database_name = 'archive' AND function_name = 'usd_per_tib' AND function_type = 'macro'
 """
+# Up to version 2 a job that was ever held said so for good, whatever became of it.
+_HELD = "SELECT job_key FROM flows WHERE decision = 'review' AND job_key IS NOT NULL AND chain IS NOT NULL"
+_OF_HELD = f"SELECT chain, seq FROM flows WHERE chain IS NOT NULL AND job_key IN ({_HELD}) ORDER BY seq, chain"  # noqa: S608
+_REMOVE_HELD = f"DELETE FROM jobs WHERE key IN ({_HELD})"  # noqa: S608 - a question of ours
 _MADE_AT = "UPDATE fresh.archive SET created_at = (SELECT created_at FROM archive.archive)"
 
 
@@ -124,7 +131,20 @@ def _copy(path: Path, new: Path, version: int, remark: Remark, wait: float) -> N
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT fresh")
     with ArchiveFile(new) as archive:
+        archive.begin()
+        _join_held(archive)
         archive.insert("events", [remark.as_row()])
+        archive.commit()
+
+
+def _join_held(archive: ArchiveFile) -> None:
+    # It reads what retention left, and retention knows this module.
+    from hoop_mitm.recording.retention.rejoining import join_jobs
+
+    places = [(row["chain"], row["seq"]) for row in archive.rows(_OF_HELD)]
+    if places:
+        archive.execute(_REMOVE_HELD)
+        join_jobs(archive, places)
 
 
 def _keep(path: Path, backup: Path) -> None:

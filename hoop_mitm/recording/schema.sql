@@ -1,5 +1,5 @@
 -- The archive. Written by the fold, read by everyone; the comments are the documentation.
--- Version 2.
+-- Version 3.
 --
 -- No primary keys: the fold keeps ids unique itself, and DuckDB's key indexes would triple the time
 -- that it holds the file and add half to the file's size.
@@ -108,8 +108,8 @@ COMMENT ON COLUMN jobs.labels IS 'Labels on the job, the gateway''s own (hoop-â€
 COMMENT ON COLUMN jobs.dry_run IS 'Only an estimate was asked for: nothing ran and nothing is billed.';
 COMMENT ON COLUMN jobs.state IS 'BigQuery''s last known word: PENDING, RUNNING or DONE; DENIED when it was never sent; FAILED when BigQuery refused to make it a job; UNKNOWN when no answer was seen.';
 COMMENT ON COLUMN jobs.error IS 'Why it failed, in BigQuery''s words.';
-COMMENT ON COLUMN jobs.decision IS 'allow, deny or review: the verdict about it.';
-COMMENT ON COLUMN jobs.rule IS 'The rule that gave the verdict.';
+COMMENT ON COLUMN jobs.decision IS 'The last word about it: allow (it was sent to BigQuery, also after a review), deny, or review (it waits for one, or one ended it).';
+COMMENT ON COLUMN jobs.rule IS 'The rule that gave the verdict. review.approved: reviewers let it run, the label hoop-review names their review. review.rejected, review.expired, review.withdrawn: how a review ended without it.';
 COMMENT ON COLUMN jobs.message IS 'What the client was told, when the verdict was not allow.';
 COMMENT ON COLUMN jobs.bytes_processed IS 'Bytes read (estimated, for a dry run).';
 COMMENT ON COLUMN jobs.bytes_billed IS 'Bytes billed; 0 from the cache.';
@@ -117,7 +117,7 @@ COMMENT ON COLUMN jobs.cache_hit IS 'The result came from BigQuery''s cache.';
 COMMENT ON COLUMN jobs.slot_ms IS 'Slot time in milliseconds.';
 COMMENT ON COLUMN jobs.schema IS 'The result''s schema, JSON as BigQuery gives it: {"fields": [{"name", "type", "mode", â€¦}]}.';
 COMMENT ON COLUMN jobs.row_count IS 'Rows that the job produced (totalRows), whether the client fetched them or not.';
-COMMENT ON COLUMN jobs.started_at IS 'When the client asked for it.';
+COMMENT ON COLUMN jobs.started_at IS 'When the client asked for it; of a job that reviewers let run, when it was sent to BigQuery.';
 COMMENT ON COLUMN jobs.ended_at IS 'When it ended, by BigQuery''s clock where known, else when the client had its answer.';
 
 CREATE TABLE IF NOT EXISTS flows (
@@ -405,7 +405,7 @@ WITH flow_totals AS (
     SELECT
         session_id,
         count(*) FILTER (NOT dry_run AND decision = 'allow') AS jobs,
-        count(*) FILTER (error IS NOT NULL) AS failed,
+        count(*) FILTER (error IS NOT NULL AND decision = 'allow') AS failed,
         CAST(coalesce(sum(bytes_processed) FILTER (NOT dry_run), 0) AS BIGINT) AS bytes_processed,
         CAST(coalesce(sum(bytes_billed) FILTER (NOT dry_run), 0) AS BIGINT) AS bytes_billed
     FROM jobs GROUP BY session_id
@@ -466,28 +466,38 @@ WHERE flows.decision = 'deny'
 UNION ALL
 SELECT
     events.occurred_at,
-    coalesce(events.email, events.subject),
+    -- Who said no to a review is not who was refused.
+    CASE
+        WHEN events.type LIKE 'review.%' THEN coalesce(sessions.email, sessions.subject)
+        ELSE coalesce(events.email, events.subject)
+    END,
     events.session_id,
     events.flow_id,
     NULL,
     events.type,
     events.message,
-    NULL,
+    jobs.statement,
     NULL,
     NULL,
     events.client_address
 FROM events
--- A refused exchange may have an event too; it is listed once.
-WHERE events.type LIKE '%.refused' AND (events.flow_id IS NULL OR events.flow_id NOT IN (SELECT id FROM flows))
+LEFT JOIN sessions ON sessions.id = events.session_id
+LEFT JOIN jobs ON events.type LIKE 'review.%' AND jobs.session_id = events.session_id
+    AND jobs.project = json_extract_string(events.details, 'project')
+    AND jobs.id = json_extract_string(events.details, 'job')
+-- A refused exchange may have an event too; it is listed once. A review is told of by its event alone, however often the
+-- client asks again.
+WHERE events.type IN ('review.rejected', 'review.expired')
+    OR (events.type LIKE '%.refused' AND (events.flow_id IS NULL OR events.flow_id NOT IN (SELECT id FROM flows)))
 ORDER BY 1 DESC;
-COMMENT ON VIEW denials IS 'Everything that was refused, newest first: exchanges with BigQuery, and identities, tunnels and options.';
+COMMENT ON VIEW denials IS 'Everything that was refused, newest first: exchanges with BigQuery, identities, tunnels and options, and what reviewers rejected or let expire.';
 COMMENT ON COLUMN denials.occurred_at IS 'When.';
 COMMENT ON COLUMN denials.principal IS 'E-mail or subject; NULL when nobody was identified.';
 COMMENT ON COLUMN denials.session_id IS 'sessions.id';
 COMMENT ON COLUMN denials.flow_id IS 'flows.id';
 COMMENT ON COLUMN denials.door IS 'The method of BigQuery that was asked for; NULL when it was not understood or is no exchange with BigQuery.';
 COMMENT ON COLUMN denials.rule IS 'The rule that said no, or the type of the event.';
-COMMENT ON COLUMN denials.message IS 'What the client was told.';
+COMMENT ON COLUMN denials.message IS 'What the client was told; of a review, how it ended.';
 COMMENT ON COLUMN denials.statement IS 'The SQL that was denied.';
 COMMENT ON COLUMN denials.method IS 'HTTP method.';
 COMMENT ON COLUMN denials.url IS 'URL, without secrets.';

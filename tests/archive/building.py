@@ -12,6 +12,7 @@ import duckdb
 import zstandard
 
 import hoop_mitm.recording
+from hoop_mitm.archive.database import VERSION
 
 SCHEMA = Path(hoop_mitm.recording.__file__).with_name("schema.sql")
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -233,6 +234,6 @@ def _empty() -> bytes:
         with duckdb.connect(str(path)) as connection:
             connection.begin()
             connection.execute(SCHEMA.read_text())
-            connection.execute("INSERT INTO archive VALUES (2, now(), 'a test')")
+            connection.execute(f"INSERT INTO archive VALUES ({VERSION}, now(), 'a test')")
             connection.commit()
         return path.read_bytes()

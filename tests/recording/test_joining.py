@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.recording.building import (
     ask_one,
     flow,
     intent,
+    message,
     session,
 )
 from tests.recording.folding import Gateway
@@ -287,3 +289,88 @@ def test_rows_that_are_listed_from_a_result_table_belong_to_its_job(gateway: Gat
     gateway.fold(insert())
     gateway.fold(flow(LIST_ROWS, None, {"rows": []}, tables=(RESULT,), method="GET"))
     assert ask(gateway.layout.directory, "SELECT DISTINCT job_key FROM flows") == [("acme:job1",)]
+
+
+HELD = {"jobReference": REFERENCE, "configuration": {"query": {"query": STATEMENT}}, "status": {"state": "PENDING"}}
+WAITS = Verdict("review", "policy.deletions", "Held for a review by members of reviewers: 0199.")
+APPROVED = Verdict("allow", "review.approved")
+
+
+def asked_and_held() -> FlowRecord:
+    return replace(insert(), state="held", verdict=WAITS, response=message(HELD))
+
+
+def told_to_wait() -> FlowRecord:
+    return replace(got(), state="held", verdict=WAITS, response=message(HELD))
+
+
+def told_that_it_is_over(how: str = "rejected") -> FlowRecord:
+    over = HELD | {"status": {"state": "DONE", "errorResult": {"reason": "accessDenied", "message": f"It is {how}."}}}
+    return replace(
+        got(), state="held", verdict=Verdict("review", f"review.{how}", f"It is {how}."), response=message(over)
+    )
+
+
+def sent(**changes: Any) -> FlowRecord:
+    return insert(user_agent="hoop-mitm", verdict=APPROVED, **changes)
+
+
+def refused_by_bigquery(status: int = 400, words: str = "Syntax error") -> FlowRecord:
+    return replace(sent(), status=status, response=message({"error": {"code": status, "message": words, "errors": []}}))
+
+
+@pytest.mark.parametrize("size", [1, 2, 10])
+@pytest.mark.parametrize(
+    ("flows", "expected"),
+    [
+        ([asked_and_held(), told_to_wait()], ("review", "policy.deletions", "PENDING", None)),
+        ([asked_and_held(), sent(), got()], ("allow", "review.approved", "DONE", None)),
+        # A poll that is answered while it is sent takes nothing back.
+        ([asked_and_held(), sent(), told_to_wait()], ("allow", "review.approved", "RUNNING", None)),
+        (
+            [asked_and_held(), sent(state="open", ended_at=None, status=None)],
+            ("allow", "review.approved", "UNKNOWN", None),
+        ),
+        (
+            [asked_and_held(), sent(state="open", ended_at=None, status=None), told_to_wait()],
+            ("allow", "review.approved", "UNKNOWN", None),
+        ),
+        ([asked_and_held(), sent(state="failed", status=None)], ("allow", "review.approved", "UNKNOWN", None)),
+        (
+            [asked_and_held(), refused_by_bigquery(), told_that_it_is_over("executed")],
+            ("allow", "review.approved", "FAILED", "Syntax error"),
+        ),
+        # The first try came to BigQuery after all, so its id is taken: by itself.
+        (
+            [asked_and_held(), sent(state="failed", status=None), refused_by_bigquery(409, "Already Exists")],
+            ("allow", "review.approved", "PENDING", None),
+        ),
+        (
+            [asked_and_held(), told_to_wait(), told_that_it_is_over()],
+            ("review", "review.rejected", "DONE", "It is rejected."),
+        ),
+        # It was sent and did not come there; then its time was over.
+        (
+            [asked_and_held(), sent(state="failed", status=None), told_that_it_is_over("expired")],
+            ("review", "review.expired", "DONE", "It is expired."),
+        ),
+    ],
+    ids=["waits", "ran", "polled", "under-way", "polled-under-way", "lost", "refused", "again", "rejected", "expired"],
+)
+def test_a_job_that_was_held_is_in_the_end_what_became_of_it(
+    gateway: Gateway, flows: list[FlowRecord], expected: tuple[str | None, ...], size: int
+) -> None:
+    # Else what is under way is not taken over yet.
+    gateway.hold.release()
+    for some in portions([replace(each, id=f"{number:04}") for number, each in enumerate(flows)], size):
+        gateway.fold(*some)
+    assert ask(gateway.layout.directory, "SELECT decision, rule, state, error FROM jobs") == [expected]
+
+
+def test_a_job_begins_when_it_is_sent(gateway: Gateway) -> None:
+    """What it costs, and reads, is of that day; and BigQuery is asked about it for that time."""
+    held = asked_and_held()
+    later = held.started_at + timedelta(days=2)
+    gateway.fold(held, sent(started_at=later, ended_at=later))
+    row = ask_one(gateway.layout.directory, "SELECT started_at, statement, message FROM jobs")
+    assert row == {"started_at": later, "statement": STATEMENT, "message": None}

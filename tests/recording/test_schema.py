@@ -1,15 +1,18 @@
 """The archive explains itself, and answers what an auditor asks."""
 
+import hashlib
 from datetime import date
 from importlib import resources
 from pathlib import Path
 
 import duckdb
 
+from hoop_mitm.archive import database
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.policy.verdict import Verdict
-from tests.recording.building import BASE, LIST_ROWS, SESSION, ask, event, flow, now, session
+from hoop_mitm.recording import archive_file
+from tests.recording.building import BASE, LIST_ROWS, SESSION, ask, event, flow, new_id, now, session
 from tests.recording.folding import Gateway
 
 
@@ -28,6 +31,19 @@ def test_every_table_view_and_column_has_a_comment() -> None:
         "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND coalesce(comment, '') = ''"
     )
     assert archive.execute(bare_columns).fetchall() == []
+
+
+#: An archive of one version is the same everywhere: `verify` compares each definition and comment with these.
+PINNED = (3, "84d3a44fcfc953bfeb216bef279d83dcbf26c1767a50f8c21a84acbe0c6342e8")
+
+
+def test_the_schema_is_not_changed_without_a_new_version() -> None:
+    """Changed on purpose? Then raise VERSION in archive_file and database, say in migrating what becomes of the
+    version before, and write the new digest here."""
+    text = resources.files("hoop_mitm.recording").joinpath("schema.sql").read_text()
+    assert (archive_file.VERSION, hashlib.sha256(text.encode()).hexdigest()) == PINNED
+    assert f"-- Version {archive_file.VERSION}.\n" in text
+    assert archive_file.VERSION == database.VERSION
 
 
 def test_the_schema_may_be_run_again() -> None:
@@ -111,3 +127,37 @@ def test_sessions_at_a_glance(gateway: Gateway) -> None:
         gateway.layout.directory, "SELECT id, principal, flows, jobs, denied, bytes_processed FROM session_overview"
     )
     assert rows == [(SESSION.id, "alice@acme.example", 2, 1, 1, 1000)]
+
+
+def test_what_reviewers_refused_is_a_denial_of_whoever_asked(gateway: Gateway) -> None:
+    reviewer = Principal("https://issuer.example", "carol", "carol@acme.example")
+    reference = {"projectId": "acme", "jobId": "held", "location": "EU"}
+    held = flow(
+        request={"query": "DELETE FROM shop.orders WHERE true"},
+        response={"jobComplete": False, "jobReference": reference},
+        statement="DELETE FROM shop.orders WHERE true",
+        state="held",
+        verdict=Verdict("review", "policy.deletions", "Held."),
+    )
+    about = {"review": new_id(), "project": "acme", "job": "held"}
+
+    def told(kind: str, **changes: object):
+        return event(f"review.{kind}", session_id=SESSION.id, details=about, **changes)
+
+    gateway.fold(
+        held,
+        told("requested", principal=SESSION.principal),
+        told("rejected", principal=reviewer, message="carol rejected this request: No."),
+        told("withdrawn"),
+    )
+    rows = ask(gateway.layout.directory, "SELECT principal, rule, message, statement FROM denials")
+    assert rows == [
+        (
+            "alice@acme.example",
+            "review.rejected",
+            "carol rejected this request: No.",
+            "DELETE FROM shop.orders WHERE true",
+        )
+    ]
+    [(jobs, failed)] = ask(gateway.layout.directory, "SELECT jobs, failed FROM session_overview")
+    assert (jobs, failed) == (0, 0)

@@ -21,6 +21,7 @@ NEEDED = frozenset({"flows", "events", "sessions"})
 
 #: The event that a migration leaves.
 _MIGRATED = "recording.migrated"
+_WITHOUT_CHAINS = 1
 
 
 @dataclass(slots=True)
@@ -120,8 +121,11 @@ def _note_special(seen: Seen, record: Record) -> None:
     elif record.kind == "start":
         seen.starts.append(record.seq)
     elif record.kind == "event" and record.sound:
-        seen.migrated |= note.get("type") == _MIGRATED
         details = record.parts.get("exchange", {}).get("details")
+        # What was done to an archive that had chains takes nothing from what they cover.
+        seen.migrated |= note.get("type") == _MIGRATED and not (
+            isinstance(details, dict) and details.get("from", _WITHOUT_CHAINS) != _WITHOUT_CHAINS
+        )
         if isinstance(details, dict) and ("removals" in details or "observations" in details):
             removals, observations = details.get("removals"), details.get("observations")
             seen.takings.append(

@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from hoop_mitm.archive.database import VERSION
 from hoop_mitm.archive.opening import file_of
 from hoop_mitm.archive.verify import bodies as bodies_
 from hoop_mitm.archive.verify import heads as heads_
@@ -72,7 +73,6 @@ _UNCONNECTED = """
         AND runs.seq <= (SELECT max(seq) FROM file.main.checkpoints AS later WHERE later.chain = runs.chain)
     ORDER BY ALL
 """
-_VERSION = 2
 #: What the chains of the archive's own work are called, and those of what was imported.
 KEPT = "kept-"
 
@@ -230,15 +230,15 @@ class _Verification:
             self._findings.add(
                 "structure.archive", f"The table archive has {len(rows)} rows, not one.", Place(table="archive")
             )
-        elif rows[0][0] != _VERSION:
-            if not isinstance(rows[0][0], int) or rows[0][0] > _VERSION:
+        elif rows[0][0] != VERSION:
+            if not isinstance(rows[0][0], int) or rows[0][0] > VERSION:
                 raise ArchiveError(
                     f"{self._file.path} has version {rows[0][0]} of the recording's format and was written by "
-                    f"{shortened(rows[0][1])}; this program verifies version {_VERSION}. Upgrade hoop-mitm."
+                    f"{shortened(rows[0][1])}; this program verifies version {VERSION}. Upgrade hoop-mitm."
                 )
             raise ArchiveError(
                 f"{self._file.path} has version {rows[0][0]} of the recording's format, which had no chain: there is nothing to "
-                f"verify. `hoop-mitm migrate {self._file.path}` brings it to version {_VERSION}; what is recorded from then on "
+                f"verify. `hoop-mitm migrate {self._file.path}` brings it to version {VERSION}; what is recorded from then on "
                 "is covered."
             )
         missing = {"records", "checkpoints", "removals"} - self._structure.tables

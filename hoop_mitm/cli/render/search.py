@@ -103,6 +103,8 @@ def _trouble(hit: Hit) -> Iterator[str]:
             yield hit.flow.url
     if hit.event is not None:
         yield hit.event.message
+        if "details" in hit.matched:
+            yield ", ".join(f"{name} {value}" for name, value in hit.event.details.items())
 
 
 def _row(row: dict[str, object], text: str | None) -> Text:
