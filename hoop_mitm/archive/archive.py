@@ -11,6 +11,7 @@ from hoop_mitm.archive.entries import Exchange, FlowEntry, JobEntry, SessionDeta
 from hoop_mitm.archive.following import Follower, News
 from hoop_mitm.archive.ledger import Ledger
 from hoop_mitm.archive.looking import Looking
+from hoop_mitm.archive.noted import NotedLedger
 from hoop_mitm.archive.query import Cursor, Query
 from hoop_mitm.errors import NotInArchive
 
@@ -150,8 +151,7 @@ class Archive:
     @property
     def ledger(self) -> Ledger:
         """The jobs of all sessions, as reconciliation compares them with BigQuery's list."""
-        self._looking.at()
-        return Ledger(self._database)
+        return NotedLedger(self._database, self._looking)
 
     def landing(self, session: SessionEntry) -> "Landing":
         """Puts results of ``session`` where they can be compared."""

@@ -40,16 +40,23 @@ _db = click.option(
 
 def db_option(command: Command) -> Command:
     """``--db``; what the command reads of a shared recording is noted under its name."""
+    return _db(noted(command))
+
+
+def noted(command: Command) -> Command:
+    """What the command reads of a shared recording is noted under its name. Of every command that reads one."""
 
     @functools.wraps(command)
-    def noted(*arguments: Any, **options: Any) -> Any:
+    def named(*arguments: Any, **options: Any) -> Any:
         from hoop_mitm.archive import looking
 
         _, _, name = click.get_current_context().command_path.partition(" ")
         with looking.by(name, _login):
             return command(*arguments, **options)
 
-    return _db(noted)
+    # That a command is one of these is told by it, to whoever looks through all of them.
+    named.__dict__["is_noted"] = True
+    return named
 
 
 def _login() -> str | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hoop_mitm.cli.options import json_option
+from hoop_mitm.cli.options import json_option, noted
 from hoop_mitm.cli.parameters import When
 from hoop_mitm.cli.progress import progress
 
@@ -66,6 +66,7 @@ Examples:
     help="The recording, where it is not the one that the configuration names.",
 )
 @json_option
+@noted
 def reconcile(
     config_file: Path,
     connections: tuple[str, ...],

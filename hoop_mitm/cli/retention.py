@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hoop_mitm.cli.options import config_option, json_option
+from hoop_mitm.cli.options import config_option, json_option, noted
 from hoop_mitm.cli.parameters import When
 
 if TYPE_CHECKING:
     from hoop_mitm.config import Config
     from hoop_mitm.evidence import Checkpoint, RecordingKeys
     from hoop_mitm.recording.layout import Layout
-    from hoop_mitm.recording.retention import OldCopy, Plan
+    from hoop_mitm.recording.retention import OldCopy, Plan, Stores
 
 _now = click.option(
     "--now", type=When(), metavar="TIME", help="Reckon ages as of this time, to see what will go by then."
@@ -55,7 +55,7 @@ def show(config: Path | None, *, now: datetime | None, as_json: bool) -> None:
     known = _config(config)
     layout = _layout(known)
     asked = cutoffs(known, now or datetime.now(UTC))
-    due, held = look(layout, asked), holds(layout)
+    due, held = look(layout, asked, _stores(known)), holds(layout)
     if as_json:
         terminal.print_json({"keep": asked.periods, "due": render.plan_shape(due), "holds": render.holds_shape(held)})
         return
@@ -69,7 +69,7 @@ def show(config: Path | None, *, now: datetime | None, as_json: bool) -> None:
 @_copies
 @json_option
 def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_copies: bool, as_json: bool) -> None:
-    """Delete what is older than hoop.yaml keeps it.
+    """Delete what is older than hoop.yaml keeps it: from the recording, from reviews, and from what budgets count.
 
     The gateway may be running. The age of an exchange counts from its end. Needs as much room on the disk as what stays.
     Exit status 1 when something that was deleted may still be in an older copy of the archive beside it.
@@ -85,7 +85,7 @@ def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_co
     asked = cutoffs(known, now or datetime.now(UTC))
     if dry_run:
         with progress("Looking for what is too old"):
-            found = look(layout, asked)
+            found = look(layout, asked, _stores(known))
         _print_plan(found, "would go", as_json=as_json)
         return
     if now is not None and now > datetime.now(UTC):
@@ -94,7 +94,7 @@ def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_co
         )
     keys = _keys(known)
     with progress("Waiting for the journal") as say:
-        done = applied(layout, keys, asked, _user(), say)
+        done = applied(layout, keys, asked, _user(), say, stores=_stores(known))
     _hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
@@ -110,6 +110,7 @@ def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_co
 @click.argument("session")
 @click.option("--reason", required=True, help="Why. It is recorded, and stays.")
 @config_option
+@noted
 def hold(session: str, config: Path | None, *, reason: str) -> None:
     """Delete nothing of a session until its hold is released; it may still be going on.
 
@@ -120,7 +121,7 @@ def hold(session: str, config: Path | None, *, reason: str) -> None:
     known = _config(config)
     layout = _layout(known)
     session_id = _session_id(layout, session)
-    placed = place_hold(layout, _keys(known), session_id, reason, _user())
+    placed = place_hold(layout, _keys(known), session_id, reason, _user(), stores=_stores(known))
     _hand_on(known, placed)
     click.echo(session_id)
     if placed is None:
@@ -131,6 +132,7 @@ def hold(session: str, config: Path | None, *, reason: str) -> None:
 @click.argument("session")
 @click.option("--reason", default="", help="Why. It is recorded, and stays.")
 @config_option
+@noted
 def release(session: str, config: Path | None, *, reason: str) -> None:
     """End a session's hold: the next `apply` deletes of it what is due. Exit status 1 when it is not on hold."""
     from hoop_mitm.recording.retention import release_hold
@@ -138,7 +140,7 @@ def release(session: str, config: Path | None, *, reason: str) -> None:
     known = _config(config)
     layout = _layout(known)
     session_id = _session_id(layout, session)
-    _hand_on(known, release_hold(layout, _keys(known), session_id, reason, _user()))
+    _hand_on(known, release_hold(layout, _keys(known), session_id, reason, _user(), stores=_stores(known)))
     click.echo(session_id)
 
 
@@ -171,11 +173,11 @@ def holds(config: Path | None, *, as_json: bool) -> None:
 def erase(
     config: Path | None, *, principal: str, reason: str, dry_run: bool, yes: bool, remove_copies: bool, as_json: bool
 ) -> None:
-    """Erase all that is recorded of one person.
+    """Erase all that is recorded of one person, and what reviews and budgets hold of them.
 
     Of their records only digests stay, so that everybody else's can still be verified; the event of the erasure names
-    them by a salted commitment, and what is printed is the receipt that tells whom it was about. Sessions on hold are in
-    the way. The gateway may be running. Exit status 1 when a hold forbids it, and when something may still be in an older
+    them by a salted commitment, and what is printed is the receipt that tells whom it was about. What lies in sessions
+    on hold is in the way. The gateway may be running. Exit status 1 when a hold forbids it, and when something may still be in an older
     copy of the archive.
     """
     from hoop_mitm.cli import terminal
@@ -188,7 +190,7 @@ def erase(
     layout = _layout(known)
     if dry_run or not yes:
         with progress("Looking for what is recorded of them"):
-            found = trace(layout, principal)
+            found = trace(layout, principal, _stores(known))
         if dry_run:
             _print_traces(render.traces_shape(found), as_json=as_json)
             return
@@ -196,7 +198,7 @@ def erase(
         click.confirm(f"Erase all of this for good, from {layout.archive}?", abort=True, err=True)
     keys = _keys(known)
     with progress("Waiting for the journal") as say:
-        done = erased(layout, keys, principal, reason=reason, by=_user(), progress=say)
+        done = erased(layout, keys, principal, reason=reason, by=_user(), progress=say, stores=_stores(known))
     _hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
@@ -205,8 +207,8 @@ def erase(
         terminal.print_all(render.erased(done))
     if done.traces.under_way:
         click.echo(
-            f"{done.traces.under_way} of their sessions and exchanges go on, or did a moment ago: what is still to be recorded of "
-            "them will name them again. End them (`hoop-mitm sessions revoke`), and erase again.",
+            f"{done.traces.under_way} of their sessions, exchanges, reviews and bills are still open, or were a moment ago: they "
+            "stay, or will name them again. End them (`hoop-mitm sessions revoke`, `hoop-mitm reviews reject`), and erase again.",
             err=True,
         )
     _exit_for(left, more=bool(done.traces.under_way))
@@ -222,6 +224,12 @@ def _layout(config: "Config") -> "Layout":
     from hoop_mitm.recording.layout import Layout
 
     return Layout(config.recording.directory.absolute())
+
+
+def _stores(config: "Config") -> "Stores":
+    from hoop_mitm.recording.retention import Stores
+
+    return Stores.of(config)
 
 
 def _keys(config: "Config") -> "RecordingKeys":

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import click
 
-from hoop_mitm.cli.options import config_option
+from hoop_mitm.cli.options import config_option, noted
 
 if TYPE_CHECKING:
     from hoop_mitm.archive import Archive
@@ -28,6 +28,7 @@ Examples:
     "--principal", help="Everything that this person or machine holds: e-mail address, subject, or issuer#subject."
 )
 @config_option
+@noted
 def revoke(session: str | None, principal: str | None, config: Path | None) -> None:
     """End a session, or everything that a principal holds, at once.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hoop_mitm.cli.options import usual_recording
+from hoop_mitm.cli.options import noted, usual_recording
 from hoop_mitm.cli.outfit import outfit_options
 from hoop_mitm.cli.parameters import Length
 from hoop_mitm.cli.progress import progress
@@ -40,6 +40,7 @@ Examples:
 )
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing at the end.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
+@noted
 def run(
     *,
     name: str | None,

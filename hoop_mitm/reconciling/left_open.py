@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from hoop_mitm.archive import Recorded, open_archive
+from hoop_mitm.archive import Recorded, looking, open_archive
 from hoop_mitm.errors import ArchiveError
 
 MOST: Final = 1_000
@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Whoever asks BigQuery through the gateway goes first.
     os.nice(10)
     try:
-        intents = left_open(options.directory, options.after, options.projects, options.wait)
+        # Of a shared recording it is the gateway that looks, and the command that runs it.
+        with looking.by("proxy"):
+            intents = left_open(options.directory, options.after, options.projects, options.wait)
     except ArchiveError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

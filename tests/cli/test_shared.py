@@ -1,9 +1,15 @@
 """A shared recording: whoever looks leaves word of it first, and the gateway makes it part of the recording."""
 
+import inspect
 import json
 import os
+import re
+import subprocess
+import sys
 import time
+from datetime import timedelta
 
+import click
 import duckdb
 import msgspec
 import pytest
@@ -17,9 +23,12 @@ from hoop_mitm.recording.looks import Note
 from hoop_mitm.recording.sharing import share
 from hoop_mitm.serving import load as served
 from tests import another_user
-from tests.archive.building import Builder, columns
+from tests.archive.building import NOON, Builder, columns
 from tests.attacks.raw import bigquery
+from tests.cli.test_retention import CommandLine
+from tests.clients.clients import DRIVERS
 from tests.gateways import RunningGateway
+from tests.laptops import Laptop
 
 #: Every command that reads a recording, and how it is asked for one session.
 READING = {
@@ -29,14 +38,21 @@ READING = {
     "replay": ["nightly", "--instant"],
     "export": ["nightly", "--format", "har"],
     "diff": ["nightly", "other"],
+    "policy test": ["--since", "2026-01-01"],
 }
-#: ``tail`` does not end by itself; ``reconcile`` asks BigQuery, and is the gateway owner's; ``serve`` and ``rerun`` begin
-#: with the same reading, and then start a gateway.
-OTHERS = {"tail", "reconcile", "verify", "serve", "rerun"}
+#: Those begin with the same reading, and then start a gateway, or need one: here they end where they would.
+AND_THEN = {
+    "serve": ["nightly", "--config", "no-configuration.yaml"],
+    "rerun": ["nightly", "--yes", "--client", "nowhere.yaml"],
+}
+#: ``tail`` does not end by itself; ``verify`` leaves no word; of the rest each has a test of its own below.
+OTHERS = {"tail", "verify", "reconcile", "run", "sessions revoke", "retention hold", "retention release"}
 
 
 @pytest.fixture
-def shared(tmp_path):
+def shared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "no-configuration.yaml").write_text("connections: 1\n")
     directory = tmp_path / "recordings"
     directory.mkdir()
     builder = Builder(directory / "hoop.duckdb")
@@ -48,7 +64,7 @@ def shared(tmp_path):
 
 
 def run(directory, *arguments):
-    return CliRunner(env={"TZ": "UTC"}).invoke(main, [*arguments, "--db", str(directory)])
+    return CliRunner(env={"TZ": "UTC"}).invoke(main, [*arguments, "--db", str(directory)], prog_name="hoop-mitm")
 
 
 def notes(directory):
@@ -61,9 +77,30 @@ def sessions_of(directory):
 
 
 def test_these_are_all_commands_that_read():
-    names = {name for section in COMMANDS.values() for name in section}
-    reading = {name for name in names if any(option.name == "db" for option in load(_target(name)).params)}
-    assert reading - OTHERS == READING.keys()
+    """Groups and what is in them; ``--db`` or not."""
+    commands = dict(all_commands())
+    noted = {name for name, command in commands.items() if "is_noted" in command.callback.__dict__}
+    with_db = {name for name, command in commands.items() if any(option.name == "db" for option in command.params)}
+    assert noted == READING.keys() | AND_THEN.keys() | OTHERS
+    assert with_db - noted == set()
+    # Where an archive is opened at all, some command says so.
+    modules = {name: inspect.getmodule(command.callback) for name, command in commands.items()}
+    opening = {
+        module
+        for module in modules.values()
+        if re.search("open_archive|open_settled|summary_of", inspect.getsource(module))
+    }
+    assert opening - {modules[name] for name in noted} == set()
+
+
+def all_commands():
+    names = [name for section in COMMANDS.values() for name in section]
+    waiting = [(name, load(_target(name))) for name in names]
+    while waiting:
+        name, command = waiting.pop()
+        if isinstance(command, click.Group):
+            waiting += [(f"{name} {inner}", each) for inner, each in command.commands.items()]
+        yield name, command
 
 
 def _target(name):
@@ -72,7 +109,7 @@ def _target(name):
 
 @pytest.mark.parametrize(("command", "arguments"), READING.items())
 def test_each_says_which_sessions_were_looked_at(shared, command, arguments):
-    assert run(shared, command, *arguments).stdout
+    assert run(shared, *command.split(), *arguments).stdout
     ids = sessions_of(shared)
     left = notes(shared)
     seen = {session for note in left for session in note.sessions}
@@ -80,7 +117,14 @@ def test_each_says_which_sessions_were_looked_at(shared, command, arguments):
     assert seen == ({ids["nightly"]} if "nightly" in arguments and "other" not in arguments else set(ids.values()))
 
 
-@pytest.mark.parametrize(("command", "arguments"), READING.items())
+@pytest.mark.parametrize(("command", "arguments"), AND_THEN.items())
+def test_so_do_those_that_then_need_a_gateway(shared, command, arguments):
+    assert run(shared, command, *arguments).exit_code in {1, 2}
+    left = notes(shared)
+    assert {(note.command, note.sessions) for note in left} == {(command, (sessions_of(shared)["nightly"],))}
+
+
+@pytest.mark.parametrize(("command", "arguments"), (READING | AND_THEN).items())
 @pytest.mark.parametrize("broken", ["file", "link", "gone but linked"])
 def test_where_no_word_can_be_left_nothing_is_shown(shared, tmp_path, command, arguments, broken):
     (shared / "looks").rmdir()
@@ -89,10 +133,18 @@ def test_where_no_word_can_be_left_nothing_is_shown(shared, tmp_path, command, a
     else:
         (tmp_path / "elsewhere").mkdir()
         (shared / "looks").symlink_to(tmp_path / ("elsewhere" if broken == "link" else "nowhere"))
-    result = run(shared, command, *arguments)
+    result = run(shared, *command.split(), *arguments)
     assert (result.exit_code, result.stdout) == (3, "")
     assert "so nothing is shown" in result.stderr
     assert not list((tmp_path / "elsewhere").glob("*")) if broken == "link" else True
+
+
+def test_a_policy_that_is_tried_says_since_when(shared):
+    run(shared, "policy", "test", "--since", "2999-01-01")
+    left = notes(shared)
+    assert {note.command for note in left} == {"policy test"}
+    assert [note.about for note in left if note.about] == ["since=2999-01-01T00:00:00+00:00"]
+    assert not any(note.sessions for note in left)
 
 
 def test_what_is_served_or_asked_again_was_looked_at(shared):
@@ -180,6 +232,72 @@ def test_unshared_nothing_is_left(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["hoop.duckdb"]
 
 
+# Those of the gateway's owner, which take the recording from the configuration.
+
+
+def owners(directory, *command):
+    arguments = [*command, "--config", str(directory / "hoop.yaml")]
+    return CliRunner(env={"TZ": "UTC"}).invoke(main, arguments, prog_name="hoop-mitm")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["retention", "hold", "{}", "--reason", "case 17"], ["retention", "release", "{}"], ["sessions", "revoke", "{}"]],
+    ids=" ".join,
+)
+def test_a_session_that_is_looked_up_was_looked_at(tmp_path, command):
+    place = CommandLine(tmp_path)
+    share(place.recorded.layout)
+    id_ = sessions_of(place.recorded.layout.directory)["alice-python"]
+    if "release" in command:
+        owners(tmp_path, "retention", "hold", id_, "--reason", "case 17")
+        for path in (place.recorded.layout.looks).iterdir():
+            path.unlink()
+    done = owners(tmp_path, *(word.format("alice-python") for word in command))
+    assert done.exit_code == 0, done.output
+    assert [(note.command, note.sessions) for note in notes(place.recorded.layout.directory)] == [
+        (" ".join(command[:2]), (id_,))
+    ]
+
+
+def test_all_sessions_are_looked_at_to_revoke_a_principals(tmp_path):
+    place = CommandLine(tmp_path)
+    share(place.recorded.layout)
+    assert owners(tmp_path, "sessions", "revoke", "--principal", "alice@example.com").exit_code == 0
+    [note] = notes(place.recorded.layout.directory)
+    ids = sessions_of(place.recorded.layout.directory)
+    assert (note.command, set(note.sessions)) == ("sessions revoke", set(ids.values()))
+
+
+def test_reconciling_says_whose_jobs_of_what_time_were_compared(shared, world, tmp_path):
+    connection = {"name": "acme", "projects": ["acme"], "credential": world.credential("service_account")}
+    world.write_config(tmp_path / "hoop.yaml", connections=[connection], recording={"directory": shared})
+    noon = (NOON - timedelta(hours=1)).isoformat()
+    done = owners(tmp_path, "reconcile", "--since", noon, "--until", (NOON + timedelta(hours=1)).isoformat())
+    assert "SELECT name FROM orders" in done.stdout, done.output
+    left = notes(shared)
+    assert {note.command for note in left} == {"reconcile"}
+    assert {session for note in left for session in note.sessions} == set(sessions_of(shared).values())
+    assert any(note.about.startswith("projects=acme since=") for note in left)
+
+
+def test_what_a_gateway_left_open_is_looked_at_by_the_next_ones_command(shared):
+    builder = Builder(shared / "hoop.duckdb")
+    session = builder.session("cut off")
+    key = builder.job(session, "DELETE FROM t", id=None, state="UNKNOWN")
+    builder.flow(session, job_key=key, door="jobs.query", status=None, state="open", error="It died.")
+    builder.event(None, "gateway.started", "The gateway started.")
+    builder.write()
+    with duckdb.connect(shared / "hoop.duckdb", read_only=True) as connection:
+        [(event,)] = connection.execute("SELECT id FROM events").fetchall()
+    asking = [sys.executable, "-m", "hoop_mitm.reconciling.left_open", str(shared), "--after", event, "acme"]
+    done = subprocess.run(asking, capture_output=True, text=True, check=True)
+    assert "DELETE FROM t" in done.stdout
+    left = notes(shared)
+    assert {note.command for note in left} == {"proxy"}
+    assert {session for note in left for session in note.sessions} == {session}
+
+
 # The whole, with a gateway.
 
 
@@ -228,6 +346,20 @@ def test_a_gateway_takes_what_readers_leave_for_events_of_the_recording(world, t
     with RunningGateway(world, tmp_path) as gateway:
         assert wait_for(gateway, EVENTS.replace("archive.%", "archive.unshared"))
         assert not (gateway.recordings / "looks").exists()
+
+
+def test_the_line_at_the_end_of_a_run_is_a_look(world, tmp_path):
+    with RunningGateway(world, tmp_path, recording={"shared": True}) as gateway:
+        laptop = Laptop(tmp_path, gateway)
+        laptop.sign_in()
+        done = laptop.hoop("run", "--", sys.executable, str(DRIVERS / "python_rest.py"), "query", "SELECT 1 AS one")
+        assert "hoop-mitm: 1 job" in done.stderr, done.stderr
+        told = wait_for(gateway, f"SELECT session_id, details FROM ({READS}) WHERE details LIKE '%\"run\"%'")
+        [(session,)] = gateway.ask("SELECT id FROM sessions")
+        by_command = {json.loads(row[1])["command"]: row for row in told}
+        assert by_command.keys() == {"run"}
+        assert any(row[0] == session for row in told)
+        assert not gateway.ask(f"SELECT 1 FROM ({READS}) WHERE details LIKE '%\"python\"%'")
 
 
 @another_user.needs_root
