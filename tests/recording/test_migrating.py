@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from hoop_mitm.archive import open_archive
+from hoop_mitm.archive.verify import verify
 from hoop_mitm.errors import RecordingError
 from hoop_mitm.recording import migrating
 from hoop_mitm.recording.archive_file import VERSION, ArchiveFile, ArchiveIsOlderError
@@ -29,8 +30,8 @@ def old(tmp_path: Path) -> Path:
     return unpacked("folded", tmp_path)
 
 
-def unpacked(name: str, directory: Path) -> Path:
-    with tarfile.open(DATA / f"version-1-{name}.tar.gz") as packed:
+def unpacked(name: str, directory: Path, version: int = 1) -> Path:
+    with tarfile.open(DATA / f"version-{version}-{name}.tar.gz") as packed:
         packed.extractall(directory, filter="data")
     return directory
 
@@ -74,6 +75,31 @@ def test_everything_is_taken_over(old: Path, tmp_path: Path) -> None:
     ArchiveFile(tmp_path / "fresh.duckdb").close()
     assert layout_of(old / "hoop.duckdb") == layout_of(tmp_path / "fresh.duckdb")
     assert (old / "hoop.duckdb").stat().st_mode == done.backup.stat().st_mode
+
+
+def test_in_version_two_a_job_that_was_held_said_so_for_good(tmp_path: Path) -> None:
+    directory = unpacked("reviewed", tmp_path, version=2)
+    path = directory / "hoop.duckdb"
+    question = "SELECT id, decision, rule, state FROM jobs ORDER BY id"
+    held = ["lost", "no", "ran", "under-way", "waits"]
+    assert [row[0] for row in ask(directory, question) if row[1] == "review"] == held
+
+    done = migrate(path)
+
+    assert done is not None
+    assert (done.old_version, done.backup.name) == (2, "hoop.duckdb.v2-backup")
+    assert ask(directory, question) == [
+        ("lost", "allow", "review.approved", "RUNNING"),
+        ("no", "review", "review.rejected", "DONE"),
+        ("plain", "allow", "everything", "DONE"),
+        ("ran", "allow", "review.approved", "DONE"),
+        ("under-way", "allow", "review.approved", "UNKNOWN"),
+        ("waits", "review", "policy.deletions", "PENDING"),
+    ]
+    ArchiveFile(tmp_path / "fresh.duckdb").close()
+    assert layout_of(path) == layout_of(tmp_path / "fresh.duckdb")
+    report = verify(path)
+    assert report.verified, report.findings
 
 
 def test_the_old_file_is_beside_it_as_it_was(old: Path) -> None:

@@ -46,6 +46,22 @@ def test_without_a_chain_nothing_is_covered_and_nothing_is_broken(directory):
     assert before(report)
 
 
+@pytest.mark.parametrize(("version", "covered"), [(1, False), (2, True)])
+def test_what_was_migrated_with_its_chain_is_covered_as_before(tmp_path, version, covered):
+    async def record_it():
+        recorder = Recorder(Recording(directory=tmp_path))
+        await recorder.start()
+        await recorder.write(session(), event("recording.migrated", details={"from": version, "to": 3}))
+        await recorder.stop()
+
+    asyncio.run(record_it())
+    path = tmp_path / "hoop.duckdb"
+    assert verify(path).verified
+    change(path, "INSERT INTO sessions SELECT * REPLACE ('made up' AS id) FROM sessions")
+    report = verify(path)
+    assert [finding.what for finding in report.findings] == (["row.extra"] if covered else [])
+
+
 def test_what_comes_after_is_covered(directory):
     asyncio.run(record(directory))
     path = directory / "hoop.duckdb"
