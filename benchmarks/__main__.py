@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import diffing, gateway, policy, policy_test, reading, recording, serving
+from benchmarks import diffing, gateway, policy, policy_test, reading, recording, serving, verifying
 
 BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "diffing": diffing.main,
@@ -13,6 +13,7 @@ BENCHMARKS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "reading": reading.main,
     "recording": recording.main,
     "serving": serving.main,
+    "verifying": verifying.main,
 }
 
 

@@ -84,7 +84,7 @@ class Figures:
         return statistics.median(own / bare for own, bare in pairs)
 
 
-def measure(figures: Figures, archive: Path, flows: int, rounds: int, *, verify: bool) -> None:
+def measure(figures: Figures, archive: Path, flows: int, rounds: int) -> None:
     """Asks everything of one archive, in turn."""
     middle = subprocess.run(
         [sys.executable, "-c", _MIDDLE, str(archive), RARE_WORD], capture_output=True, text=True, check=True
@@ -109,8 +109,6 @@ def measure(figures: Figures, archive: Path, flows: int, rounds: int, *, verify:
             if round_:
                 figures.seconds.setdefault((name, flows), []).append(seconds)
                 figures.cpu.setdefault((name, flows), []).append(cpu)
-    if verify:
-        figures.seconds["verify", flows] = [_run(_hoop_mitm("verify", str(archive)), archive)[0]]
 
 
 def _hoop_mitm(*arguments: str) -> list[str]:
@@ -135,7 +133,7 @@ def render(figures: Figures) -> str:
     head = ["asked", *columns, "CPU grows"]
     rows = []
     for command in figures.commands:
-        if command in ("verify", "import click"):
+        if command == "import click":
             continue
         bare = "import click" if command == "--help" else BARE
         seconds = [figures.median(command, flows) for flows in all_flows]
@@ -155,19 +153,7 @@ def render(figures: Figures) -> str:
             for flows in all_flows
         ],
     )
-    parts = ["## Whole processes", table(head, rows), "## The archives", archives]
-    if ("verify", all_flows[0]) in figures.seconds:
-        parts += ["## verify", _verified(figures, all_flows)]
-    return "\n\n".join([*parts, _READING])
-
-
-def _verified(figures: Figures, all_flows: Sequence[int]) -> str:
-    rows = [
-        [f"{flows:,}", f"{seconds:.1f}", f"{figures.records[flows] / seconds:,.0f}"]
-        for flows in all_flows
-        if (seconds := figures.median("verify", flows))
-    ]
-    return table(["flows", "seconds", "records/s"], rows)
+    return "\n\n".join(["## Whole processes", table(head, rows), "## The archives", archives, _READING])
 
 
 @contextmanager
@@ -184,7 +170,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=__doc__)
     parser.add_argument("--flows", nargs="+", type=int, default=[*_FLOWS], metavar="N", help="sizes of the archives")
     parser.add_argument("--rounds", type=int, default=7, help="how often everything is asked")
-    parser.add_argument("--verify", action="store_true", help="measure `hoop-mitm verify` too, once for each archive")
     parser.add_argument("--write", action="store_true", help="write the results to RESULTS.md")
     parser.add_argument("--dir", type=Path, help="where the archives go, for as long as it takes")
     parser.add_argument(
@@ -201,10 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 started = time.monotonic()
                 make(archive, Plan(flows, flows // _PER_JOB, max(1, flows // _PER_SESSION)))
                 figures.made_in[flows] = time.monotonic() - started
-            measure(figures, archive, flows, options.rounds, verify=options.verify)
-    asked = (
-        f"--flows {' '.join(map(str, options.flows))} --rounds {options.rounds}{' --verify' if options.verify else ''}"
-    )
+            measure(figures, archive, flows, options.rounds)
+    asked = f"--flows {' '.join(map(str, options.flows))} --rounds {options.rounds}"
     command = f"python -m benchmarks reading {asked}"
     took = time.monotonic() - began
     text = f"# Reading a large recording\n\n`{command}`, {took:.0f} s\n\n{about}\n\n{render(figures)}"

@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for way in options.ways:
                 figures[flows, way] = [measure(archive, way) for _ in range(options.rounds)]
     asked = sys.argv[1:] if arguments is None else arguments
-    command = " ".join(["python -m benchmarks.verifying", *asked])
+    command = " ".join(["python -m benchmarks verifying", *asked])
     took = time.monotonic() - began
     text = f"# Verifying a recording\n\n`{command}`, {took:.0f} s\n\n{about}\n\n{render(records, figures)}"
     print(text)

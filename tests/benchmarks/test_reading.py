@@ -10,13 +10,12 @@ from benchmarks.__main__ import BENCHMARKS
 
 @pytest.mark.exhaustive
 def test_everything_is_asked_and_told(capsys):
-    assert reading.main(["--flows", "400", "1200", "--rounds", "1", "--verify"]) == 0
+    assert reading.main(["--flows", "400", "1200", "--rounds", "1"]) == 0
     told = capsys.readouterr().out
     assert told.startswith("# Reading a large recording\n")
     for command in ("sessions", "show", "show --job", "search", "search --rows", "--help", "duckdb alone"):
         [row] = re.findall(rf"^\| {command} +\|(.*)\|$", told, re.MULTILINE)
         assert all(float(cell) > 0 for cell in row.split("|"))
-    assert "records/s" in told
 
 
 @pytest.mark.exhaustive
