@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hoop_mitm.cli.handing import hand_on
 from hoop_mitm.cli.options import config_option, json_option
 
 if TYPE_CHECKING:
-    from hoop_mitm.evidence import RecordingKey
+    from hoop_mitm.config import Config
+
+_HERE = Path("hoop.yaml")
 
 
 @click.command(
@@ -39,17 +42,22 @@ def import_(file: Path, into: Path, config: Path | None, *, as_json: bool) -> No
     They are shown, searched and replayed like all others, and named as what they are: no evidence of this gateway. Secrets
     are taken out. A file that was imported before is not imported again.
 
-    The import is signed with the gateway's key when there is a hoop.yaml; else nobody vouches for who did it.
+    The import is signed with the gateway's key when there is a hoop.yaml, and the signature goes where its heads go; else
+    nobody vouches for who did it.
     """
     from hoop_mitm.archive.opening import file_of
     from hoop_mitm.cli import terminal
     from hoop_mitm.cli.progress import progress
+    from hoop_mitm.evidence import RecordingKeys
     from hoop_mitm.importing import import_flows
 
-    key = _key(config)
+    known = _config(config)
+    key = None if known is None else RecordingKeys.load(known.gateway.state).newest
     path = file_of(into)
     with progress("Reading") as say:
         done = import_flows(file, path, key=key, progress=say)
+        if known is not None:
+            hand_on(known, done.checkpoint)
     if as_json:
         terminal.print_json(
             {
@@ -73,12 +81,10 @@ def import_(file: Path, into: Path, config: Path | None, *, as_json: bool) -> No
     click.echo(f"{terminal.count(done.flows, 'exchange')} with BigQuery imported as {names}{left}.")
 
 
-def _key(config: Path | None) -> "RecordingKey | None":
+def _config(path: Path | None) -> "Config | None":
     """The gateway's, where this is the gateway's machine."""
-    path = config or Path("hoop.yaml")
-    if config is None and not path.exists():
+    if path is None and not _HERE.exists():
         return None
     from hoop_mitm.config import load
-    from hoop_mitm.evidence import RecordingKeys
 
-    return RecordingKeys.load(load(path).gateway.state).newest
+    return load(path or _HERE)

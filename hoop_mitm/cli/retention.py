@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hoop_mitm.cli.handing import hand_on
 from hoop_mitm.cli.options import config_option, json_option, noted
 from hoop_mitm.cli.parameters import When
 
 if TYPE_CHECKING:
     from hoop_mitm.config import Config
-    from hoop_mitm.evidence import Checkpoint, RecordingKeys
+    from hoop_mitm.evidence import RecordingKeys
     from hoop_mitm.recording.layout import Layout
     from hoop_mitm.recording.retention import OldCopy, Plan, Stores
 
@@ -95,7 +96,7 @@ def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_co
     keys = _keys(known)
     with progress("Waiting for the journal") as say:
         done = applied(layout, keys, asked, _user(), say, stores=_stores(known))
-    _hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
+    hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
         terminal.print_json(render.applied_shape(done, left))
@@ -122,7 +123,7 @@ def hold(session: str, config: Path | None, *, reason: str) -> None:
     layout = _layout(known)
     session_id = _session_id(layout, session)
     placed = place_hold(layout, _keys(known), session_id, reason, _user(), stores=_stores(known))
-    _hand_on(known, placed)
+    hand_on(known, placed)
     click.echo(session_id)
     if placed is None:
         click.echo("It was on hold already; the first reason stands.", err=True)
@@ -140,7 +141,7 @@ def release(session: str, config: Path | None, *, reason: str) -> None:
     known = _config(config)
     layout = _layout(known)
     session_id = _session_id(layout, session)
-    _hand_on(known, release_hold(layout, _keys(known), session_id, reason, _user(), stores=_stores(known)))
+    hand_on(known, release_hold(layout, _keys(known), session_id, reason, _user(), stores=_stores(known)))
     click.echo(session_id)
 
 
@@ -199,7 +200,7 @@ def erase(
     keys = _keys(known)
     with progress("Waiting for the journal") as say:
         done = erased(layout, keys, principal, reason=reason, by=_user(), progress=say, stores=_stores(known))
-    _hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
+    hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
         terminal.print_json(render.erased_shape(done, left))
@@ -236,22 +237,6 @@ def _keys(config: "Config") -> "RecordingKeys":
     from hoop_mitm.evidence import RecordingKeys
 
     return RecordingKeys.load(config.gateway.state)
-
-
-def _hand_on(config: "Config", checkpoint: "Checkpoint | None") -> None:
-    """Have the signature lie elsewhere too, where hoop.yaml says where. What is not taken is sent again by the gateway."""
-    if checkpoint is None or not config.recording.heads:
-        return
-    from hoop_mitm.recording.heads import Heads
-    from hoop_mitm.recording.sinks import sinks
-
-    def report(_: str, message: str, details: dict[str, object]) -> None:
-        click.echo(f"{message} ({details.get('error', '')})", err=True)
-
-    heads = Heads(_layout(config), sinks(config.recording.heads, config.gateway.upstream), report)
-    heads.start()
-    heads.offer(checkpoint)
-    heads.stop()
 
 
 def _user() -> str:

@@ -19,6 +19,7 @@ from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.importing import import_flows
 from tests.archive.verify.changing import change
 from tests.archive.verify.conftest import path, recorded
+from tests.cli.test_retention import write_key
 
 __all__ = ["path", "recorded"]
 
@@ -200,6 +201,41 @@ def test_what_is_changed_afterwards_is_found(day, tmp_path):
     change(tmp_path / "a.duckdb", "UPDATE sessions SET connection = 'acme'")
     [finding] = verify(tmp_path / "a.duckdb").findings
     assert (finding.what, finding.place.column) == ("row.changed", "connection")
+
+
+@pytest.mark.parametrize("into", ["recordings", "elsewhere.duckdb"])
+def test_the_signature_over_an_import_goes_where_the_gateways_heads_go(tmp_path, monkeypatch, into):
+    """Also while no gateway has recorded anything; and what is not taken at once, with the next that is."""
+    monkeypatch.chdir(tmp_path)
+    write_key(tmp_path / "state")
+    Path("recordings").mkdir(mode=0o700)
+    Path("hoop.yaml").write_text(
+        "gateway: {state: state}\n"
+        "recording: {directory: recordings, heads: [{type: file, path: outside/heads.jsonl}]}\n"
+        "identity: {issuers: [{issuer: 'https://login.acme.test', audiences: [hoop]}]}\n"
+        "connections: [{name: acme, projects: [acme], credential: {type: adc}}]\n"
+    )
+    for number in (1, 2):
+        answer = ANSWER | {"jobReference": {"projectId": "acme", "jobId": f"job_{number}", "location": "EU"}}
+        written(Path(f"{number}.mitm"), heard(body={"query": f"{SQL} LIMIT {number}"}, answer=answer))
+
+    kept = CliRunner().invoke(main, ["import", "1.mitm", "--into", into, "--json"])
+    assert kept.exit_code == 0, kept.output
+    assert "Signed heads do not reach their sink" in kept.stderr
+    Path("outside").mkdir()
+    more = CliRunner().invoke(main, ["import", "2.mitm", "--into", into, "--json"])
+
+    assert (more.exit_code, more.stderr) == (0, ""), more.output
+    heads = [json.loads(line) for line in Path("outside/heads.jsonl").read_text().splitlines()]
+    told = [json.loads(done.stdout) for done in (kept, more)]
+    assert [head["chain"] for head in heads] == [each["chain"] for each in told]
+    file = tmp_path / ("recordings/hoop.duckdb" if into == "recordings" else into)
+    report = verify(file, heads=[Path("outside/heads.jsonl")])
+    assert report.findings == ()
+    again = CliRunner().invoke(main, ["import", "1.mitm", "--into", into])
+    assert "was imported before" in again.stdout
+    assert len(Path("outside/heads.jsonl").read_text().splitlines()) == 2
+    assert SQL in CliRunner().invoke(main, ["show", "1", "--db", into]).stdout
 
 
 @pytest.mark.parametrize(
