@@ -5,14 +5,15 @@ and is folded some time after the fact.
 """
 
 import json
-import os
+import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from hoop_mitm.databases import open_private
 from hoop_mitm.errors import RecordingError
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.policy.cost.charge import Charge
@@ -52,11 +53,12 @@ class Ledger:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             # Nobody else may read who spent how much.
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._file = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._file = open_private(self.path)
             self._file.execute("PRAGMA journal_mode = WAL")
             # What was let through must be counted also after the machine has lost its power.
             self._file.execute("PRAGMA synchronous = FULL")
+            # Names lie here: what is deleted is gone.
+            self._file.execute("PRAGMA secure_delete = ON")
             self._file.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise RecordingError(
@@ -93,7 +95,38 @@ class Ledger:
         Raises:
             sqlite3.Error: it cannot be written.
         """
-        self._file.execute(_FORGET, (before.timestamp(),))
+        if self._file.execute(_FORGET, (before.timestamp(),)).rowcount:
+            self._empty_log()
+
+    def everything(self) -> list[Charge]:
+        """All charges, oldest first."""
+        return [_charge(row) for row in self._file.execute(_SINCE, (-math.inf,))]
+
+    def revise(self, decide: Callable[[Charge], Charge]) -> int:
+        """Make of each charge what ``decide`` says; how many became others. The file may be a running gateway's.
+
+        What is taken out is in no byte of the files afterwards, also where a version before has left it.
+
+        Raises:
+            sqlite3.Error: it cannot be written, or another program reads the old file all the time.
+        """
+        revised = 0
+        with self._file:
+            self._file.execute("BEGIN IMMEDIATE")
+            for charge in self.everything():
+                if (left := decide(charge)) != charge:
+                    self._file.execute(_DROP, (charge.id,))
+                    self._file.execute(_PUT, _row(left))
+                    revised += 1
+        self._file.execute("PRAGMA temp_store = MEMORY")
+        self._file.execute("VACUUM")
+        if not self._empty_log():
+            raise sqlite3.OperationalError("another program reads it all the time")
+        return revised
+
+    def _empty_log(self) -> bool:
+        (busy, _, _) = self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def close(self) -> None:
         self._file.close()

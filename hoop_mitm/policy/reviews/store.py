@@ -3,10 +3,9 @@
 What a method returns is on the disk. Instances that share the directory share the reviews.
 """
 
-import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,8 +15,10 @@ from typing import Any, Final
 import msgspec
 from uuid_utils import uuid7
 
+from hoop_mitm.databases import open_private
 from hoop_mitm.errors import Denied, RecordingError
 from hoop_mitm.policy.reviews.deciding import Change, Changed
+from hoop_mitm.policy.reviews.forgetting import Kept
 from hoop_mitm.policy.reviews.review import OPEN, Review, in_brief
 
 FILE: Final = "reviews.sqlite"
@@ -66,9 +67,16 @@ CREATE TABLE IF NOT EXISTS deliveries (
     PRIMARY KEY (change, webhook)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (due_at);
+-- Sessions on hold, as the recording says: their reviews are not deleted.
+CREATE TABLE IF NOT EXISTS held (session TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
 _OPEN: Final = f"({', '.join(f"'{state}'" for state in OPEN)})"
+
+_HELD: Final = (
+    "id IN (SELECT id FROM briefs WHERE json_extract(brief, '$.held.session.id') IN (SELECT session FROM held))"
+)
+"""A review of a session on hold."""
 
 _DAY: Final = timedelta(days=1)
 
@@ -321,7 +329,7 @@ class Store:
             )
 
     def forget(self, before: datetime, unrun_before: datetime | None = None) -> int:
-        """Deletes reviews that ended before; how many.
+        """Deletes reviews that ended before, but for those of sessions on hold; how many.
 
         Args:
             unrun_before: where the job never came to BigQuery, the review is only deleted when it ended before this too,
@@ -334,17 +342,65 @@ class Store:
                 return 0
         with self._writing() as connection:
             gone = connection.execute(
-                "DELETE FROM reviews WHERE ended_at < ? AND (ended_at < ? OR (state = 'EXECUTED' AND id IN "
+                f"DELETE FROM reviews WHERE NOT {_HELD} AND ended_at < ? AND (ended_at < ? OR (state = 'EXECUTED' AND id IN "  # noqa: S608
                 "(SELECT id FROM briefs WHERE json_extract(brief, '$.outcome') IS NULL)))",
                 (before.timestamp(), unrun_before.timestamp()),
             ).rowcount
             connection.execute(
-                "UPDATE reviews SET review = briefs.brief FROM briefs "
-                "WHERE briefs.id = reviews.id AND ended_at < ? AND review <> briefs.brief",
+                "UPDATE reviews SET review = briefs.brief FROM briefs WHERE briefs.id = reviews.id AND ended_at < ? "  # noqa: S608
+                f"AND review <> briefs.brief AND NOT reviews.{_HELD}",
                 (before.timestamp(),),
             )
         self._empty_log()
         return gone
+
+    def everything(self) -> list[Kept]:
+        """All reviews, with what is told of them."""
+        with self._reading(self._lister) as connection:
+            if connection is None:
+                return []
+            ids = [each for (each,) in connection.execute("SELECT id FROM reviews ORDER BY id")]
+            return [kept for each in ids for _, kept in _kept(connection, each)]
+
+    def revise(self, decide: Callable[[Kept], Kept | None]) -> int:
+        """Makes what ``decide`` says of each review that has ended (``None``: nothing is left); how many became others.
+
+        What is taken out is in no byte of the files afterwards.
+
+        Raises:
+            RecordingError: it could not be done, or another program reads the old file all the time.
+        """
+        with self._reading() as connection:
+            if connection is None:
+                return 0
+        revised = 0
+        with self._writing() as connection:
+            ended = connection.execute("SELECT id FROM reviews WHERE ended_at IS NOT NULL ORDER BY id").fetchall()
+            for (review_id,) in ended:
+                for numbers, kept in _kept(connection, review_id):
+                    left = decide(kept)
+                    if left != kept:
+                        _replace(connection, review_id, numbers, left)
+                        revised += 1
+        self._purge()
+        return revised
+
+    def hold(self, sessions: Collection[str]) -> None:
+        """These sessions are on hold, and no others."""
+        with self._reading() as connection:
+            if connection is None and not sessions:
+                return
+        with self._writing() as connection:
+            connection.execute("DELETE FROM held")
+            connection.executemany("INSERT INTO held VALUES (?)", [(each,) for each in sessions])
+
+    def _purge(self) -> None:
+        with self._writer.lock, self._explained(self._writer):
+            connection = self._open(self._writer)
+            connection.execute("PRAGMA temp_store=MEMORY")
+            connection.execute("VACUUM")
+            if not self._empty_log():
+                raise sqlite3.OperationalError("another program reads it all the time")
 
     def _empty_log(self) -> bool:
         """Has what was deleted leave SQLite's log, too; whether nobody was in the way."""
@@ -416,8 +472,7 @@ class Store:
 
     def _open(self, place: "_Opened") -> sqlite3.Connection:
         if place.connection is None:
-            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = sqlite3.connect(self._file, timeout=10, isolation_level=None, check_same_thread=False)
+            connection = open_private(self._file)
             # Whole statements lie here: what is deleted is gone.
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 connection.execute(f"PRAGMA {pragma}")
@@ -488,6 +543,35 @@ def _abridge_all(connection: sqlite3.Connection) -> None:
         "SELECT review FROM reviews WHERE id NOT IN (SELECT id FROM briefs) LIMIT 1"
     ).fetchone():
         _abridge(connection, _decoded(row[0], None))
+
+
+def _kept(connection: sqlite3.Connection, review_id: str) -> Iterator[tuple[list[int], Kept]]:
+    """The review with its changes and their numbers, if it is there."""
+    found = _one(connection.execute("SELECT review, polled_at FROM reviews WHERE id = ?", (review_id,)))
+    if found is not None:
+        rows = connection.execute(
+            "SELECT number, change FROM changes WHERE review = ? ORDER BY number", (review_id,)
+        ).fetchall()
+        changes = tuple(msgspec.json.decode(change, type=Change) for _, change in rows)
+        yield [number for number, _ in rows], Kept(found, changes)
+
+
+def _replace(connection: sqlite3.Connection, review_id: str, numbers: Sequence[int], left: Kept | None) -> None:
+    if left is None:
+        connection.execute("DELETE FROM reviews WHERE id = ?", (review_id,))
+        return
+    review = left.review
+    connection.execute(
+        "UPDATE reviews SET fingerprint = ?, request_id = ?, review = ? WHERE id = ?",
+        (review.fingerprint, review.held.request_id, _encoded(review), review_id),
+    )
+    _abridge(connection, review)
+    if not left.changes:
+        connection.execute("DELETE FROM changes WHERE review = ?", (review_id,))
+    for number, change in zip(numbers, left.changes, strict=False):
+        connection.execute(
+            "UPDATE changes SET change = ? WHERE number = ?", (msgspec.json.encode(change).decode(), number)
+        )
 
 
 def _happened(

@@ -1,6 +1,8 @@
 """What is kept of reviews: one of a job, changes in their order, and nothing twice."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -168,6 +170,25 @@ def test_what_its_connection_does_not_record_leaves_the_files_when_it_is_over(
     store.update("r1", lambda each: deciding.withdraw(each, NOW))
 
     assert any(b"of-the-body" in file.read_bytes() for file in tmp_path.iterdir()) is kept
+
+
+def test_another_program_that_ends_takes_nothing_away(store: Store, tmp_path: Path) -> None:
+    """As `hoop-mitm retention` does, or another gateway: what is written here afterwards must be in the file."""
+    store.add(waiting(), ASKED)
+    store.all()
+    store.get("r1")
+    other = "import sys, pathlib; from hoop_mitm.policy.reviews import Store; s = Store(pathlib.Path(sys.argv[1])); "
+    subprocess.run([sys.executable, "-c", f"{other} s.polled({{}}); s.close()", tmp_path], check=True)
+
+    store.add(waiting(2), ASKED)
+
+    said = subprocess.run(
+        [sys.executable, "-c", f"{other} print(sorted(s.open_ids()))", tmp_path],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout.strip() == "['r1', 'r2']"
 
 
 def test_polls_are_noted(store: Store) -> None:
