@@ -11,15 +11,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+from uuid_utils import uuid7
 
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.config.model import FileSink, Recording
 from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.identity.principal import Principal
+from hoop_mitm.identity.session import Session
 from hoop_mitm.policy.verdict import Verdict
 from hoop_mitm.recording import Recorder
 from hoop_mitm.recording.fold import fold_once
@@ -27,7 +31,19 @@ from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.records import Record
 from hoop_mitm.recording.retention import Cutoff, Cutoffs, apply
 from tests.archive.test_recorded import inserted_and_paged, one_answer, reference, streamed
-from tests.recording.building import BASE, GET, INSERT, LIST_ROWS, QUERY, READ_ROWS, event, flow, intent, session
+from tests.recording.building import (
+    BASE,
+    GET,
+    INSERT,
+    LIST_ROWS,
+    QUERY,
+    READ_ROWS,
+    event,
+    flow,
+    intent,
+    message,
+    session,
+)
 
 BOB = Principal("https://issuer.example", "bob", "bob@acme.example", ("reviewers",))
 KILLED = b"0123456789abcdef" * 2**12
@@ -126,8 +142,67 @@ def _first() -> list[list[Record]]:
         [flow(INSERT, estimate, estimate, session=bob, statement="SELECT 1 AS one", url=f"{BASE}/jobs")],
         [flow(None, None, {}, session=None, state="refused", status=403, url="https://bigquery.googleapis.com/no")],
         [event("session.ended", session_id=bob.id, message="It ended.")],
+        *_reviewed(alice),
         *_long_ago(),
     ]
+
+
+def _reviewed(who: Session) -> list[list[Record]]:
+    """One that waited and was run, one that was rejected; and what costs and the policy have to tell."""
+    return [
+        [event("policy.loaded", message="A policy was loaded.", details={"policy": "p1", "before": ""})],
+        *_held(who, "job_approved", approved=True),
+        *_held(who, "job_rejected", approved=False),
+        [event("cost.refused", session_id=who.id, principal=who.principal, message="No budget.", details={"limit": 1})],
+    ]
+
+
+def _held(who: Session, job: str, *, approved: bool) -> Iterator[list[Record]]:
+    """As the gateway tells it: asked for, polled while it waits, decided on, sent, polled again."""
+    review, statement = str(uuid7()), f"DELETE FROM shop.orders WHERE note = '{job}'"
+    known = reference(job) | {
+        "configuration": {
+            "query": {"query": statement},
+            "labels": {"hoop-session": who.id, "hoop-review": review},
+        }
+    }
+    waiting = known | {"status": {"state": "PENDING"}}
+    asks = Verdict("review", "policy.deletions", f"Held for a review by members of reviewers: {review}.")
+
+    def told(kind: str, **changes: Any) -> Record:
+        details = {"review": review, "project": "acme", "job": job, "requester": str(who.principal)}
+        return event(f"review.{kind}", session_id=who.id, message=f"It is {kind}.", details=details, **changes)
+
+    def asked_after(answer: object, **changes: Any) -> Record:
+        return flow(GET, None, answer, session=who, method="GET", url=f"{BASE}/jobs/{job}", **changes)
+
+    body = reference(job) | {"configuration": {"query": {"query": statement}}}
+    inserted: dict[str, Any] = {"session": who, "statement": statement, "url": f"{BASE}/jobs"}
+    yield [told("requested", principal=who.principal)]
+    yield [flow(INSERT, body, waiting, **inserted, state="held", verdict=asks)]
+    yield [asked_after(waiting, state="held", verdict=asks)]
+    if not approved:
+        words = f"{BOB} rejected this request. It was not run."
+        ended = {"state": "DONE", "errorResult": {"reason": "accessDenied", "message": words}}
+        yield [told("rejected", principal=BOB)]
+        no = Verdict("review", "review.rejected", words)
+        yield [asked_after(known | {"status": ended}, state="held", verdict=no)]
+        return
+    sent = flow(
+        INSERT,
+        known,
+        known | {"status": {"state": "RUNNING"}},
+        **inserted,
+        verdict=Verdict("allow", "review.approved"),
+        user_agent="hoop-mitm",
+        client_address="",
+    )
+    statistics = {"query": {"statementType": "DELETE", "totalBytesProcessed": "2048", "totalBytesBilled": "10485760"}}
+    yield [told("approved", principal=BOB), told("executing")]
+    yield [replace(sent, state="open", ended_at=None, status=None, response=message())]
+    yield [asked_after(waiting, state="held", verdict=asks)]
+    yield [sent, told("executed", flow_id=sent.id)]
+    yield [asked_after(known | {"status": {"state": "DONE"}, "statistics": statistics})]
 
 
 def _long_ago() -> list[list[Record]]:
