@@ -26,7 +26,7 @@ from benchmarks.variants import Direct, Gateway, Mitmdump, Variant
 KINDS = ("statement", "page")
 LARGE = {"getQueryResults, chunked": large.rest, "ReadRows, gRPC": large.storage}
 BARE = "mitmdump -q"
-FULL = {"rounds": 5, "seconds": 1.0, "large": 1024, "stream": 256}
+FULL = {"rounds": 5, "seconds": 1.0, "large": 1024, "stream": 1024}
 QUICK = {"rounds": 1, "seconds": 0.4, "large": 64, "stream": 16}
 _WARM_UP = 0.1
 
