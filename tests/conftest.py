@@ -8,6 +8,8 @@ import pytest
 from hoop_mitm.devkit.world import World
 from tests.gateways import RunningGateway
 
+pytest_plugins = ["tests.left_out"]
+
 
 def pytest_configure() -> None:
     """xdist tells its workers how wide the terminal is; programs under test must not take it for theirs."""
