@@ -23,12 +23,13 @@ class Concern:
     event: EventEntry | None = None
 
 
+_REFUSED_BY_REVIEW = ("review.rejected", "review.expired")
 _OUTCOMES: dict[str, Outcome] = {"ran": "ok", "failed": "error"}
 
 
 def outcome(job: JobEntry) -> Outcome:
     """How a job ended, in one word; ``unfinished`` where BigQuery's last known word was another than DONE."""
-    if job.verdict.decision == "deny":
+    if job.verdict.decision == "deny" or job.verdict.rule in _REFUSED_BY_REVIEW:
         return "denied"
     if job.verdict.decision == "review":
         return "review"
@@ -40,6 +41,11 @@ def outcome(job: JobEntry) -> Outcome:
     if job.dry_run:
         return "estimate"
     return "ok" if job.state == "DONE" else "unfinished"
+
+
+def was_reviewed(job: JobEntry) -> bool:
+    """Whether it waited, and reviewers let it run."""
+    return job.verdict.rule == "review.approved"
 
 
 def last_word(job: JobEntry) -> str:

@@ -15,6 +15,7 @@ import pytest
 from uuid_utils import uuid7
 
 from hoop_mitm.addons.holding import is_in_session
+from hoop_mitm.archive.verify import verify
 from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.http import Request, Response, Servers
 from hoop_mitm.devkit.pki import WorldCA
@@ -211,10 +212,12 @@ def test_a_held_job_is_pending_until_it_is_approved_and_then_has_rows(
     assert bob.review_of(job)["state"] == "EXECUTED"
     told = events(reviewed, review["id"])
     assert told == ["review.requested", "review.approved", "review.executing", "review.executed"]
+    # What reviewers ask is no request for a token.
+    assert reviewed.ask("SELECT 1 FROM events WHERE type = 'token.refused'") == []
     ((state, decision, rule, recorded),) = reviewed.ask(
         f"SELECT state, decision, rule, statement FROM jobs WHERE id = '{job}'"
     )
-    assert (state, decision, rule, recorded) == ("DONE", "review", "policy.deletions", statement)
+    assert (state, decision, rule, recorded) == ("DONE", "allow", "review.approved", statement)
 
 
 def events(gateway: RunningGateway, review: str) -> list[str]:
@@ -562,6 +565,8 @@ def test_it_survives_a_gateway_that_is_killed_and_runs_once(world: World, tmp_pa
         assert int(sent["query"]["maximumBytesBilled"]) > 0
         assert sent["labels"].keys() == {"hoop-session", "hoop-review"}
     assert runs_of(world, job) == 1
+    report = verify(mortal.archive)
+    assert report.verified, report.findings
 
 
 def test_a_changed_policy_needs_a_new_yes(world: World, tmp_path: Path, table: str) -> None:

@@ -58,6 +58,8 @@ def block(job: JobEntry) -> RenderableType:
     if figures := numbers(job):
         head.append("  ")
         head.append_text(figures)
+    if summary.was_reviewed(job):
+        head.append("  after a review", "yellow")
     parts: list[RenderableType] = [head]
     if problem := trouble(job):
         parts.append(terminal.indented(problem))
