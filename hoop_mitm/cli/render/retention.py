@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hoop_mitm.cli import terminal
-from hoop_mitm.recording.retention import UNREACHED, Applied, Erased, HeldSession, OldCopy, Plan, Rewritten, Traces
+from hoop_mitm.recording.retention import Applied, Erased, HeldSession, OldCopy, Plan, Rewritten, Traces
 
 _CLASSES = ("bodies", "statements", "metadata")
 
@@ -24,8 +24,12 @@ def periods(keep: Mapping[str, Mapping[str, str | None]]) -> Table:
 
 def due(plan: Plan, verb: str) -> Iterator[RenderableType]:
     """What goes, as a table; ``verb`` is said of it: is due, would go, is gone."""
+    beside = _beside(plan)
+    if beside:
+        yield f"Of {beside} in the gateway's state something {verb}."
     if not plan.shares:
-        yield f"Nothing {verb} on {terminal.day_and_clock(plan.now)}."
+        if not beside:
+            yield f"Nothing {verb} on {terminal.day_and_clock(plan.now)}."
         return
     shown = _table("CONNECTION", f"WHAT {verb.upper()}")
     for title in ("EXCHANGES", "JOBS", "EVENTS", "SESSIONS", "BODIES", "SIZE"):
@@ -79,7 +83,7 @@ def erased(done: Erased) -> Iterator[RenderableType]:
     yield f"  commitment  {done.receipt.commitment}"
     yield ""
     yield "Not reached, and yours to look at:"
-    for place in UNREACHED:
+    for place in done.unreached:
         yield f"  - {place}"
 
 
@@ -91,7 +95,15 @@ def plan_shape(plan: Plan) -> dict[str, Any]:
         }
         for share in plan.shares
     ]
-    return {"now": plan.now.isoformat(), "nothing": plan.empty, "shares": shares}
+    beside = asdict(plan.beside) if plan.beside else None
+    nothing = plan.empty and not any((beside or {}).values())
+    return {"now": plan.now.isoformat(), "nothing": nothing, "shares": shares, "state": beside}
+
+
+def _beside(plan: Plan) -> str:
+    """How many reviews and charges lose something."""
+    counts = ((plan.beside.reviews, "review"), (plan.beside.charges, "charge")) if plan.beside else ()
+    return " and ".join(terminal.count(number, name) for number, name in counts if number)
 
 
 def applied_shape(done: Applied, left: Sequence[OldCopy]) -> dict[str, Any]:
@@ -104,7 +116,7 @@ def erased_shape(done: Erased, left: Sequence[OldCopy]) -> dict[str, Any]:
         "receipt": asdict(done.receipt),
         "archive": _rewritten_shape(done.rewritten),
         "copies": _copies_shape(left),
-        "unreached": list(UNREACHED),
+        "unreached": list(done.unreached),
     }
 
 

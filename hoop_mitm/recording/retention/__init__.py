@@ -12,6 +12,7 @@ from hoop_mitm.recording.retention.persons import Traces
 from hoop_mitm.recording.retention.places import OldCopy, remove_copies
 from hoop_mitm.recording.retention.plan import Plan, Share
 from hoop_mitm.recording.retention.rewriting import Rewritten
+from hoop_mitm.recording.retention.stores import Lost, Stores
 
 __all__ = [
     "OTHERS",
@@ -21,11 +22,13 @@ __all__ = [
     "Cutoffs",
     "Erased",
     "HeldSession",
+    "Lost",
     "OldCopy",
     "Plan",
     "Receipt",
     "Rewritten",
     "Share",
+    "Stores",
     "Traces",
     "apply",
     "cutoffs",

@@ -1,7 +1,7 @@
 """What is older than ``hoop.yaml`` keeps it goes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.recording.layout import Layout
@@ -14,20 +14,21 @@ from hoop_mitm.recording.retention.plan import Plan, Share
 from hoop_mitm.recording.retention.plan import plan as counted
 from hoop_mitm.recording.retention.rewriting import Rewritten, Saying, rewrite
 from hoop_mitm.recording.retention.source import Source
+from hoop_mitm.recording.retention.stores import Stores
 
 type Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What went. ``rewritten`` is ``None`` when nothing had to; ``copies`` may still hold what went."""
+    """What went. ``rewritten`` is ``None`` when nothing of the archive had to; ``copies`` may still hold what went."""
 
     plan: Plan
     rewritten: Rewritten | None
     copies: tuple[OldCopy, ...]
 
 
-def look(layout: Layout, cutoffs: Cutoffs) -> Plan:
+def look(layout: Layout, cutoffs: Cutoffs, stores: Stores | None = None) -> Plan:
     """What would go now. Nothing is changed.
 
     Raises:
@@ -35,14 +36,19 @@ def look(layout: Layout, cutoffs: Cutoffs) -> Plan:
     """
     fold_what_can_be(layout)
     with maintained(layout), Source(layout.archive, spill(layout), wait=PATIENCE) as source:
-        return _planned(source, cutoffs, NO_HORIZON)
+        held = [each.session_id for each in held_sessions(source)]
+        plan = _planned(source, cutoffs, held, NO_HORIZON)
+        return replace(plan, beside=stores.due(cutoffs, held)) if stores else plan
 
 
-def apply(layout: Layout, keys: RecordingKeys, cutoffs: Cutoffs, by: str, progress: Progress) -> Applied:
+def apply(
+    layout: Layout, keys: RecordingKeys, cutoffs: Cutoffs, by: str, progress: Progress, *, stores: Stores | None = None
+) -> Applied:
     """Take out what is too old, for good. The gateway may be running.
 
     Args:
         by: who does it, for the event that says so.
+        stores: what lies outside of the recording; without them nothing of that is taken.
 
     Raises:
         RecordingError: it cannot be done just now; nothing was changed.
@@ -51,15 +57,25 @@ def apply(layout: Layout, keys: RecordingKeys, cutoffs: Cutoffs, by: str, progre
     with maintained(layout):
         with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
             progress("Looking for what is too old")
-            plan = _planned(source, cutoffs, horizon)
-            rewritten = None
-            if not plan.empty:
-                rewritten = rewrite(layout, source, keys, _saying(plan, cutoffs, by), progress=progress)
-        return Applied(plan, rewritten, old_copies(layout))
+            held = [each.session_id for each in held_sessions(source)]
+            plan = _planned(source, cutoffs, held, horizon)
+            lost = rewritten = None
+
+            def beside() -> None:
+                nonlocal lost
+                if stores is not None:
+                    progress("Looking through reviews and charges")
+                    lost = stores.apply(cutoffs, held)
+
+            if plan.empty:
+                beside()
+            else:
+                rewritten = rewrite(layout, source, keys, _saying(plan, cutoffs, by), beside=beside, progress=progress)
+        return Applied(replace(plan, beside=lost), rewritten, old_copies(layout))
 
 
-def _planned(source: Source, cutoffs: Cutoffs, horizon: Horizon) -> Plan:
-    choose_by_age(source, cutoffs, [each.session_id for each in held_sessions(source)], horizon)
+def _planned(source: Source, cutoffs: Cutoffs, held: Sequence[str], horizon: Horizon) -> Plan:
+    choose_by_age(source, cutoffs, held, horizon)
     return counted(source, cutoffs.now)
 
 

@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hoop_mitm.errors import HeldError, HoopError, NotInArchive
 from hoop_mitm.evidence import RecordingKeys, commit, new_salt
+from hoop_mitm.identity.person import Person
 from hoop_mitm.recording.layout import Layout, is_held
-from hoop_mitm.recording.retention.choosing import anything_goes
+from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon, anything_goes
 from hoop_mitm.recording.retention.holding import held_sessions
 from hoop_mitm.recording.retention.maintaining import PATIENCE, bring_up_to_date, fold_what_can_be, maintained
 from hoop_mitm.recording.retention.persons import Traces, choose_person
-from hoop_mitm.recording.retention.places import OldCopy, old_copies, spill
+from hoop_mitm.recording.retention.places import OldCopy, claims_of, old_copies, owned_by, spill
 from hoop_mitm.recording.retention.rewriting import Rewritten, Saying, rewrite
 from hoop_mitm.recording.retention.source import Source
+from hoop_mitm.recording.retention.stores import Found, Stores
 
 type Progress = Callable[[str], None]
 
@@ -21,10 +23,17 @@ type Progress = Callable[[str], None]
 UNREACHED = (
     "what other people's statements and results say about them",
     "copies of the recording elsewhere: backups, exports, bundles, snapshots of the disk",
-    "the gateway's own log, and its revocations (`hoop-mitm sessions revoke`), which name people by design",
+    "what others were told of them: a reviewer's name and words in the answers that requesters got, and in webhooks",
+    "the gateway's own log, its configuration, and its revocations (`hoop-mitm sessions revoke`), which name people by design",
     "what readers of a shared recording noted while no gateway ran, until one has taken it in",
     "BigQuery's job history and Google's audit logs; their tables themselves",
     "heads kept elsewhere, which hold hashes and nothing of theirs",
+)
+
+#: Nor this, when nobody says where it lies.
+STORES_UNREACHED = (
+    "reviews.sqlite and spending.sqlite in `gateway.state`, which were not touched: `hoop-mitm retention erase --config "
+    "hoop.yaml` reaches them"
 )
 
 
@@ -47,15 +56,19 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What went. ``rewritten`` is ``None`` when there was nothing in the archive; ``copies`` may still hold it."""
+    """What went. ``rewritten`` is ``None`` when there was nothing in the archive; ``copies`` may still hold it.
+
+    ``unreached`` tells people where it may be all the same.
+    """
 
     traces: Traces
     receipt: Receipt
     rewritten: Rewritten | None
     copies: tuple[OldCopy, ...]
+    unreached: tuple[str, ...]
 
 
-def trace(layout: Layout, who: str) -> Traces:
+def trace(layout: Layout, who: str, stores: Stores | None = None) -> Traces:
     """What is recorded of ``who``. Nothing is changed.
 
     Raises:
@@ -63,40 +76,74 @@ def trace(layout: Layout, who: str) -> Traces:
     """
     fold_what_can_be(layout)
     with maintained(layout), Source(layout.archive, spill(layout), wait=PATIENCE) as source:
-        return choose_person(
-            source, who, [each.session_id for each in held_sessions(source)], alive=is_held(layout.lock)
-        )
+        return _traced(layout, source, who, stores, NO_HORIZON)[0]
 
 
-def erase(layout: Layout, keys: RecordingKeys, who: str, *, reason: str, by: str, progress: Progress) -> Erased:
+def erase(
+    layout: Layout,
+    keys: RecordingKeys,
+    who: str,
+    *,
+    reason: str,
+    by: str,
+    progress: Progress,
+    stores: Stores | None = None,
+) -> Erased:
     """Take out all that is recorded of ``who``, for good. The gateway may be running.
 
     Args:
         who: an e-mail in whatever case, or ``ISSUER#SUBJECT``.
         reason: why, for the event that says so; it may not name them.
         by: who does it.
+        stores: what lies outside of the recording; without them nothing of that is taken.
 
     Raises:
         NotInArchive: nothing is recorded of them.
-        HeldError: sessions of theirs are on hold.
+        HeldError: something of theirs is in sessions that are on hold.
         NamesThePersonError: the reason would name them for ever.
-        RecordingError: it cannot be done just now; nothing was changed.
+        RecordingError: it cannot be done just now; the archive is what it was.
     """
     horizon = bring_up_to_date(layout, progress)
     with maintained(layout):
         with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
             progress("Looking for what is recorded of them")
-            traces = choose_person(
-                source, who, [each.session_id for each in held_sessions(source)], horizon, alive=is_held(layout.lock)
-            )
+            traces, person = _traced(layout, source, who, stores, horizon)
             _refuse(traces, who, reason)
             salt = new_salt()
             receipt = Receipt(who, salt.hex(), commit("principal", salt, who.encode()).hex())
+
+            def beside() -> None:
+                if stores is not None:
+                    progress("Looking through reviews and charges")
+                    stores.erase(person, alive=is_held(layout.lock))
+
             rewritten = None
-            if anything_goes(source):
+            if anything_goes(source) or traces.claims or traces.reviews or traces.charges:
                 saying = _saying(traces, receipt, reason, by)
-                rewritten = rewrite(layout, source, keys, saying, forget=traces.keys, progress=progress)
-        return Erased(traces, receipt, rewritten, old_copies(layout))
+                rewritten = rewrite(layout, source, keys, saying, forget=traces.keys, beside=beside, progress=progress)
+        unreached = UNREACHED if stores is not None else (*UNREACHED, STORES_UNREACHED)
+        return Erased(traces, receipt, rewritten, old_copies(layout), unreached)
+
+
+def _traced(layout: Layout, source: Source, who: str, stores: Stores | None, horizon: Horizon) -> tuple[Traces, Person]:
+    """What is there of ``who``, and by which names."""
+    alive = is_held(layout.lock)
+    held = [each.session_id for each in held_sessions(source)]
+    known = stores.person(who) if stores is not None else Person.NOBODY
+    traces = choose_person(source, who, held, horizon, alive=alive, known=known)
+    person = Person(frozenset(traces.keys), frozenset(each.lower() for each in traces.names))
+    found = stores.find(person, alive=alive) if stores is not None else Found()
+    # What was claimed since the journal went on in a new segment stays there for now.
+    fresh = claims_of(layout.segments()[-1][1], traces.keys) if horizon is not NO_HORIZON else 0
+    traces = replace(
+        traces,
+        held=tuple(sorted({*traces.held, *found.sessions.intersection(held)})),
+        under_way=traces.under_way + found.open + fresh,
+        claims=owned_by(layout, traces.keys),
+        reviews=found.reviews,
+        charges=found.charges,
+    )
+    return traces, person
 
 
 def _refuse(traces: Traces, who: str, reason: str) -> None:
@@ -125,5 +172,7 @@ def _saying(traces: Traces, receipt: Receipt, reason: str, by: str) -> Saying:
         "jobs": traces.jobs,
         "events": traces.events,
         "bodies": traces.bodies,
+        "reviews": traces.reviews,
+        "charges": traces.charges,
     }
     return Saying("erasure.applied", "All that was recorded of one principal was erased.", details)

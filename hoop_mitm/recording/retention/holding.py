@@ -13,6 +13,7 @@ from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention.maintaining import PATIENCE, maintained
 from hoop_mitm.recording.retention.signing import NEWEST_KEY, key_for
 from hoop_mitm.recording.retention.source import Source
+from hoop_mitm.recording.retention.stores import Stores
 
 PLACED, RELEASED = "hold.placed", "hold.released"
 
@@ -36,8 +37,13 @@ class HeldSession:
     by: str
 
 
-def place_hold(layout: Layout, keys: RecordingKeys, session_id: str, reason: str, by: str) -> Checkpoint | None:
+def place_hold(
+    layout: Layout, keys: RecordingKeys, session_id: str, reason: str, by: str, *, stores: Stores | None = None
+) -> Checkpoint | None:
     """Put a session on hold; ``None`` when it is already. It may still be going on.
+
+    Args:
+        stores: whose reviews are held as well.
 
     Raises:
         NotInArchive: there is no such session.
@@ -46,13 +52,19 @@ def place_hold(layout: Layout, keys: RecordingKeys, session_id: str, reason: str
     with maintained(layout), ArchiveFile(layout.archive, wait=PATIENCE) as archive:
         if not archive.rows(_SESSION, [session_id]):
             raise NotInArchive(f"No session has the id {session_id}.")
-        if _is_held(archive, session_id):
+        held = _held(archive)
+        if stores is not None:
+            # First, so that nothing is called held that is not.
+            stores.hold(held | {session_id})
+        if session_id in held:
             return None
         message = "Nothing of this session is deleted any more."
         return _say(archive, keys, PLACED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
 
 
-def release_hold(layout: Layout, keys: RecordingKeys, session_id: str, reason: str, by: str) -> Checkpoint:
+def release_hold(
+    layout: Layout, keys: RecordingKeys, session_id: str, reason: str, by: str, *, stores: Stores | None = None
+) -> Checkpoint:
     """End a session's hold.
 
     Raises:
@@ -60,12 +72,16 @@ def release_hold(layout: Layout, keys: RecordingKeys, session_id: str, reason: s
         RecordingError: the archive cannot be written.
     """
     with maintained(layout), ArchiveFile(layout.archive, wait=PATIENCE) as archive:
-        if not _is_held(archive, session_id):
+        held = _held(archive)
+        if session_id not in held:
             raise HeldError(
                 f"The session {session_id} is not on hold; `hoop-mitm retention holds` lists those that are."
             )
         message = "The hold of this session has ended."
-        return _say(archive, keys, RELEASED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
+        said = _say(archive, keys, RELEASED, message, HeldSession(session_id, reason, datetime.now(UTC), by))
+        if stores is not None:
+            stores.hold(held - {session_id})
+        return said
 
 
 def holds(layout: Layout) -> tuple[HeldSession, ...]:
@@ -91,9 +107,8 @@ def _held_session(session_id: str, details: str, since: datetime) -> HeldSession
     return HeldSession(session_id, str(said.get("reason", "")), since, str(said.get("by", "")))
 
 
-def _is_held(archive: ArchiveFile, session_id: str) -> bool:
-    rows = archive.rows(_LAST_WORDS.format(place=""))
-    return any(row["session_id"] == session_id and row["type"] == PLACED for row in rows)
+def _held(archive: ArchiveFile) -> set[str]:
+    return {row["session_id"] for row in archive.rows(_LAST_WORDS.format(place="")) if row["type"] == PLACED}
 
 
 def _say(archive: ArchiveFile, keys: RecordingKeys, what: str, message: str, hold: HeldSession) -> Checkpoint:

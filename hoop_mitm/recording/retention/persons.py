@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hoop_mitm.identity.person import Person
 from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon, list_held, list_items, list_parts
 from hoop_mitm.recording.retention.source import Source
 
@@ -16,7 +17,7 @@ _NAMED = """
         UNION ALL
         SELECT issuer, subject, email FROM old.main.events WHERE subject IS NOT NULL
     )
-    WHERE lower(email) = lower($who) OR issuer || '#' || subject = $who
+    WHERE lower(email) IN (SELECT lower(unnest($emails))) OR issuer || '#' || subject IN (SELECT unnest($keys))
 """
 _EMAILS = """
     SELECT DISTINCT email FROM (
@@ -28,11 +29,14 @@ _SESSIONS = """
     CREATE TABLE their_session AS
     SELECT DISTINCT id FROM old.main.sessions SEMI JOIN person USING (issuer, subject)
 """
+# A review's events are its requester's, whoever decided; also when nothing is left of the session, or never was there.
 _EVENTS = """
     CREATE TABLE told AS
     SELECT chain, seq, id, flow_id FROM old.main.events
     WHERE (email IS NOT NULL AND lower(email) IN (SELECT lower(unnest($emails))))
         OR (issuer, subject) IN (SELECT (issuer, subject) FROM person)
+        OR (type LIKE 'review.%' AND json_valid(details)
+            AND lower(json_extract_string(details, '$.requester')) IN (SELECT lower(unnest($requesters))))
         OR (subject IS NULL AND type NOT LIKE 'hold.%' AND regexp_matches(lower(message || ' ' || details), $pattern))
 """
 # What belongs to nobody's session is theirs when it names them (a refused sign-in, say), or when an event about it does.
@@ -101,6 +105,8 @@ class Traces:
         under_way: exchanges of theirs that go on, or did a moment ago, and stay for now; and sessions that go on, of which
             at least their end is still to be recorded.
         elsewhere: exchanges and events of other people, or of the archive's own work, that name them. They stay.
+        claims: jobs and results that the gateway remembers as theirs.
+        reviews, charges: of theirs in the gateway's state; 0 when nobody said where that lies.
     """
 
     keys: tuple[str, ...]
@@ -114,28 +120,52 @@ class Traces:
     held: tuple[str, ...]
     under_way: int
     elsewhere: int
+    claims: int = 0
+    reviews: int = 0
+    charges: int = 0
 
     @property
     def nothing(self) -> bool:
-        return not (self.sessions or self.flows or self.events)
+        return not (self.sessions or self.flows or self.events or self.claims or self.reviews or self.charges)
 
 
 def choose_person(
-    source: Source, who: str, held: Sequence[str], horizon: Horizon = NO_HORIZON, *, alive: bool = False
+    source: Source,
+    who: str,
+    held: Sequence[str],
+    horizon: Horizon = NO_HORIZON,
+    *,
+    alive: bool = False,
+    known: Person = Person.NOBODY,
 ) -> Traces:
     """Decide that all that is recorded of ``who`` goes: an e-mail, in whatever case, or ``ISSUER#SUBJECT``.
 
-    ``alive``: a gateway is running, so a session without an end goes on.
+    ``alive``: a gateway is running, so a session without an end goes on. ``known``: what is known of their names already.
     """
     list_items(source, horizon)
     list_held(source, held)
-    source.execute(_NAMED, {"who": who})
-    known = [email for (email,) in source.rows(_EMAILS)]
-    emails = sorted({*known, *([who] if "@" in who and "#" not in who else ())})
-    keys = tuple(f"{issuer}#{subject}" for issuer, subject in source.rows("FROM person ORDER BY ALL"))
+    is_key = "#" in who
+    named = {"emails": [*known.emails, *(() if is_key else (who,))], "keys": [*known.keys, *((who,) if is_key else ())]}
+    source.execute(_NAMED, named)
+    recorded = [email for (email,) in source.rows(_EMAILS)]
+    # As it is written in the recording, where it is in there.
+    emails = sorted(
+        {
+            *recorded,
+            *(
+                each
+                for each in (*known.emails, who)
+                if "@" in each and "#" not in each and each.lower() not in map(str.lower, recorded)
+            ),
+        }
+    )
+    found = {f"{issuer}#{subject}" for issuer, subject in source.rows("FROM person")}
+    keys = tuple(sorted({*found, *named["keys"]}))
     pattern = naming([*emails, *keys])
     source.execute(_SESSIONS)
-    source.execute(_EVENTS, {"emails": emails, "pattern": pattern})
+    # Who has no address is called by their subject.
+    requesters = emails or [key.rpartition("#")[2] for key in keys]
+    source.execute(_EVENTS, {"emails": emails, "pattern": pattern, "requesters": requesters})
     source.execute(_NAMING, {"pattern": pattern})
     source.execute(_GOING)
     source.execute(_GONE_SESSIONS)

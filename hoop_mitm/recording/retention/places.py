@@ -18,6 +18,7 @@ from hoop_mitm.recording.retention.choosing import Range
 from hoop_mitm.recording.segment import connect
 from hoop_mitm.recording.unfolded import Unfolded
 
+_OWNED = "SELECT count(*) FROM owners WHERE principal IN (SELECT value FROM json_each(?))"
 _FORGET = "DELETE FROM owners WHERE principal IN (SELECT value FROM json_each(?))"
 _HAS_A_CHAIN = "SELECT 1 FROM sqlite_schema WHERE name = 'chain'"
 #: What begins so is a copy of the archive, or a part of one.
@@ -87,6 +88,15 @@ def drop_segments(
 def claims_of(path: Path, principals: Sequence[str]) -> int:
     """How many claims a segment has of ``principals``."""
     return sum(claim.owner.principal in principals for claim in claims_in(path)) if principals else 0
+
+
+def owned_by(layout: Layout, principals: Sequence[str]) -> int:
+    """How many claims the gateway remembers of ``principals``."""
+    found = sum(claims_of(path, principals) for _, path in layout.segments()) if layout.journal.is_dir() else 0
+    if principals and layout.owners.exists():
+        with contextlib.closing(sqlite3.connect(layout.owners, timeout=10)) as connection:
+            found += connection.execute(_OWNED, [json.dumps(list(principals))]).fetchone()[0]
+    return found
 
 
 def drop_streams(layout: Layout, flows: Container[str]) -> None:

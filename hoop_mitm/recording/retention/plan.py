@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from hoop_mitm.recording.retention.choosing import anything_goes
 from hoop_mitm.recording.retention.source import Source
+from hoop_mitm.recording.retention.stores import Lost
 
 type What = Literal["bodies", "statements", "metadata"]
 WHATS: tuple[What, ...] = ("bodies", "statements", "metadata")
@@ -99,11 +100,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``shares`` lists only classes of which something goes, or is held; ``empty``: nothing goes."""
+    """``shares`` lists only classes of which something goes, or is held; ``empty``: nothing of the archive goes.
+
+    ``beside``: what goes of reviews and of what was spent; ``None`` when nobody said where they lie.
+    """
 
     now: datetime
     shares: tuple[Share, ...]
     empty: bool
+    beside: Lost | None = None
 
 
 def plan(source: Source, now: datetime) -> Plan:

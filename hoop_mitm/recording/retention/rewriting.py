@@ -61,6 +61,7 @@ def rewrite(
     saying: Saying,
     *,
     forget: Sequence[str] = (),
+    beside: Callable[[], object] = lambda: None,
     progress: Callable[[str], None],
 ) -> Rewritten:
     """Take out what was chosen in ``source``. The caller maintains the archive.
@@ -70,6 +71,7 @@ def rewrite(
 
     Args:
         forget: principals whose claims are forgotten.
+        beside: takes it out of what lies outside of the recording; what it raises is raised, and the archive is what it was.
 
     Raises:
         RecordingError: there is too little room, the key is missing, or the fresh file cannot be written; the archive is what it was.
@@ -89,6 +91,7 @@ def rewrite(
             checkpoint = _say(archive, key, saying, taken)
         progress("Putting it in its place")
         _make_durable(path, before)
+        beside()
         segments = _clear_beside(layout, source, taken, forget)
         after = path.stat().st_size
         path.replace(layout.archive)

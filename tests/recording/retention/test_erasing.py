@@ -10,7 +10,7 @@ from hoop_mitm.errors import HeldError, NotInArchive
 from hoop_mitm.recording.retention import erase, place_hold, release_hold, trace
 from hoop_mitm.recording.retention.erasing import NamesThePersonError
 from hoop_mitm.recording.retention.persons import naming
-from tests.recording.building import BASE, QUERY, ask, event
+from tests.recording.building import BASE, QUERY, ask, event, new_id
 from tests.recording.retention.recorded import ISSUER, Recorded, ago, principal
 from tests.recording.retention.searching import finds
 
@@ -172,6 +172,22 @@ def test_what_somebody_did_in_anothers_held_session_is_held(recorded, tmp_path, 
     release_hold(recorded.layout, recorded.keys, of_alice.id, "", "the test")
     erased(recorded, BOB)
     assert finds(tmp_path, BOB) == set()
+    recorded.verified()
+
+
+def test_what_others_decided_on_their_requests_is_theirs_also_without_a_session(recorded, tmp_path):
+    told = {"type_": "review.rejected", "session_id": new_id(), "at": ago(1), "message": "It was rejected."}
+    for name, by in (("alice", "bob"), ("bob", "alice")):
+        details = {"requester": f"{name}@acme.example", "job": f"job-of-{name}"}
+        recorded.gateway.write(event(**told, principal=principal(by), details=details))
+    recorded.gateway.write(event(**told, principal=principal("carol"), details={"requester": BOB, "job": "by-carol"}))
+    recorded.fold()
+
+    erased(recorded)
+
+    assert finds(tmp_path, "alice") == set()
+    # What she decided on others' requests is hers as well.
+    assert ask(tmp_path, "SELECT details->>'job' FROM events WHERE type = 'review.rejected'") == [("by-carol",)]
     recorded.verified()
 
 
