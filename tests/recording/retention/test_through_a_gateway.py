@@ -3,8 +3,10 @@
 The gateway runs meanwhile, and goes on in the same chain.
 """
 
+import contextlib
 import json
 import secrets
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,7 +19,9 @@ from uuid_utils import uuid7
 from hoop_mitm.archive.verify import Report, verify
 from hoop_mitm.devkit.issuer import User
 from hoop_mitm.devkit.world import World
+from tests.addons.test_reviews import REVIEWS, Person
 from tests.clients.clients import run
+from tests.faults.test_killed import QUERIES
 from tests.gateways import RunningGateway
 from tests.recording.retention.searching import finds
 
@@ -42,10 +46,10 @@ def gateway(world: World, tmp_path):
         yield running
 
 
-def somebody(world: World) -> User:
+def somebody(world: World, *groups: str) -> User:
     """A person whose e-mail and subject are nowhere else."""
     name = f"person-{secrets.token_hex(8)}"
-    person = User(name, f"subject-{name}", f"{name}@acme.example", ("analysts",))
+    person = User(name, f"subject-{name}", f"{name}@acme.example", ("analysts", *groups))
     world.issuer.users[name] = person
     return person
 
@@ -164,3 +168,106 @@ def test_nothing_that_a_client_got_meanwhile_is_lost(world, gateway):
     doors = gateway.ask("SELECT count(*) FROM flows WHERE door = 'jobs.query' AND state = 'complete'")
     assert doors == [(len(texts),)]
     verified(gateway)
+
+
+@pytest.fixture
+def reviewing(world: World, tmp_path):
+    """A gateway that holds deletions for a review, and counts what is spent."""
+    rules = [
+        {"name": "deletions", "verdict": "review", "kinds": ["DELETE"], "review": {"groups": ["reviewers"]}},
+        {"name": "the-rest", "verdict": "allow", "tables": ["*"]},
+    ]
+    budgets = [
+        {"name": name, "per": name, "every": "month", "bytes": "1TiB"} for name in ("principal", "group", "connection")
+    ]
+    with RunningGateway(
+        world,
+        tmp_path,
+        recording={"keep": {"bodies": "0s", "statements": "0s"}},
+        identity={"session_idle": f"{_SESSION_IDLE}s"},
+        policy={"rules": rules},
+        cost={"budgets": budgets},
+    ) as running:
+        yield running
+
+
+def everywhere(gateway: RunningGateway, text: str) -> set[str]:
+    return finds(gateway.recordings, text) | finds(gateway.config.gateway.state, text)
+
+
+def spent(gateway: RunningGateway) -> int:
+    with contextlib.closing(sqlite3.connect(gateway.config.gateway.state / "spending.sqlite")) as file:
+        assert file.execute("SELECT count(*) FROM charges WHERE billed IS NULL").fetchone() == (0,)
+        return file.execute("SELECT sum(billed) FROM charges").fetchone()[0]
+
+
+@pytest.mark.timeout(240)
+def test_what_is_deleted_is_in_no_byte_of_reviews_and_of_what_was_spent(world, reviewing):  # noqa: PLR0915 - a story
+    requester, reviewer = somebody(world), somebody(world, "reviewers")
+    asking, deciding = Person(reviewing, requester.name), Person(reviewing, reviewer.name)
+    text, words = (f"{what}-{secrets.token_hex(12)}" for what in ("text", "words"))
+    table = f"shop.erased_{uuid7().hex}"
+    made = f"CREATE TABLE {table} AS SELECT '{text}' AS n"
+    world.bigquery.jobs.run("acme", {"query": {"query": made, "useLegacySql": False}}, "tests")
+    yes, no, waiting = (f"job-{uuid7()}" for _ in range(3))
+    for job in (yes, no, waiting):
+        asking.insert(f"DELETE FROM {table} WHERE n = '{text}' -- hoop.reason: {text}", job)
+    for job, verb in ((yes, "approve"), (no, "reject")):
+        review = deciding.review_of(job)
+        told = {"message": f"{words} {verb}", **({"digest": review["digest"]} if verb == "approve" else {})}
+        deciding.say("POST", f"{REVIEWS}/{review['id']}/{verb}", told)
+    assert asking.say("GET", f"{QUERIES}/{yes}")["numDmlAffectedRows"] == "1"
+    assert words in asking.ask("GET", f"{QUERIES}/{no}").message
+    assert asking.say("POST", QUERIES, {"query": f"SELECT * FROM {table}", "useLegacySql": False})["jobComplete"]
+    wait_until_sessions_end(reviewing)
+    state = reviewing.config.gateway.state
+    for marker in (text, words, requester.email, requester.subject, reviewer.email):
+        assert finds(state, marker), "the search must be able to find what is there"
+    assert any(place.startswith("spending") for place in finds(state, requester.email))
+    amount = spent(reviewing)
+
+    # While it runs: what is too old. What waits stays, as a whole.
+    told = json.loads(retention(reviewing, "apply").stdout)
+    assert told["state"] == {"reviews": 2, "charges": 0}
+    assert everywhere(reviewing, words) == set()
+    assert everywhere(reviewing, f"{words} approve") == set()
+    assert {place.partition(" ")[0] for place in everywhere(reviewing, text)} == {"reviews.sqlite"}
+    waits = deciding.review_of(waiting)
+    assert text in waits["statement"]
+    assert asking.ask("GET", f"{QUERIES}/{no}").status == 403
+
+    # A person of whom something waits is not erased as a whole, and that is said.
+    wait_until_sessions_end(reviewing)
+    erased = retention(reviewing, "erase", "--principal", requester.email, "--yes")
+    assert (erased.returncode, json.loads(erased.stdout)["under_way"]) == (1, 1), erased.stderr
+    assert "reviews reject" in erased.stderr
+    assert deciding.review_of(waiting)["state"] == "PENDING"
+    deciding.say("POST", f"{REVIEWS}/{waits['id']}/reject", {"message": words})
+
+    # While it runs: the requester, and when it does not: the reviewer.
+    erased = retention(reviewing, "erase", "--principal", requester.email, "--reason", "ticket 1", "--yes")
+    assert erased.returncode == 0, erased.stderr
+    for marker in (requester.email, requester.subject, requester.name, text):
+        assert everywhere(reviewing, marker) == set()
+    assert spent(reviewing) == amount
+    another = somebody(world)
+    other, jobs = Person(reviewing, another.name), [f"job-{uuid7()}" for _ in range(2)]
+    for job, verb in zip(jobs, ("approve", "reject"), strict=True):
+        other.insert(f"DELETE FROM {table} WHERE n = 'of another'", job)
+        review = deciding.review_of(job)
+        digest = {"digest": review["digest"]} if verb == "approve" else {}
+        deciding.say("POST", f"{REVIEWS}/{review['id']}/{verb}", {"message": words, **digest})
+    assert other.say("GET", f"{QUERIES}/{jobs[0]}")["jobComplete"]
+    wait_until_sessions_end(reviewing)
+    reviewing.process.stop()
+    assert finds(state, reviewer.email)
+    assert retention(reviewing, "erase", "--principal", reviewer.email, "--yes").returncode == 0
+    for marker in (reviewer.email, reviewer.subject, words):
+        assert everywhere(reviewing, marker) == set()
+    assert finds(state, another.email)
+
+    # It goes on, and the requester still hears what became of it.
+    reviewing.process.start()
+    said = Person(reviewing, another.name).ask("GET", f"{QUERIES}/{jobs[1]}")
+    assert (said.status, said.message.startswith("A reviewer rejected this request.")) == (403, True)
+    verified(reviewing)
