@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks import requests, usage
@@ -11,7 +12,7 @@ from benchmarks.client import Client
 from benchmarks.variants import Gateway, Variant
 
 _READ = "/google.cloud.bigquery.storage.v1.BigQueryRead/"
-_FRAME = 5
+FRAME = 5
 """Bytes of gRPC's header of a message."""
 
 
@@ -74,6 +75,14 @@ def rest(variant: Variant) -> Received:
 
 def storage(variant: Variant) -> Received:
     """``ReadRows`` of a session that was just made, over HTTP/2."""
+    with reading(variant) as (session, messages):
+        size = sum(len(message) + FRAME for message in messages)
+    return Received(size, 2, size + session)
+
+
+@contextmanager
+def reading(variant: Variant) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """A session of the Storage Read API: how many bytes it was to make it, and the messages of its one stream."""
     import grpc
     from google.cloud.bigquery_storage_v1 import types
 
@@ -90,6 +99,4 @@ def storage(variant: Variant) -> Received:
         session = create(types.CreateReadSessionRequest.serialize(wanted), metadata=who, timeout=60)
         stream = types.ReadSession.deserialize(session).streams[0].name
         read = types.ReadRowsRequest.serialize(types.ReadRowsRequest(read_stream=stream))
-        messages = channel.unary_stream(f"{_READ}ReadRows")(read, metadata=who, timeout=300)
-        size = sum(len(message) + _FRAME for message in messages)
-    return Received(size, 2, size + len(session) + _FRAME)
+        yield len(session) + FRAME, channel.unary_stream(f"{_READ}ReadRows")(read, metadata=who, timeout=300)
