@@ -102,8 +102,8 @@ class Ledger:
         """All charges, oldest first."""
         return [_charge(row) for row in self._file.execute(_SINCE, (-math.inf,))]
 
-    def revise(self, decide: Callable[[Charge], Charge]) -> int:
-        """Make of each charge what ``decide`` says; how many became others. The file may be a running gateway's.
+    def revise(self, decide: Callable[[Charge], Charge | None]) -> int:
+        """Make of each charge what ``decide`` says (``None``: nothing is left); how many became others. The file may be a running gateway's.
 
         What is taken out is in no byte of the files afterwards, also where a version before has left it.
 
@@ -116,7 +116,8 @@ class Ledger:
             for charge in self.everything():
                 if (left := decide(charge)) != charge:
                     self._file.execute(_DROP, (charge.id,))
-                    self._file.execute(_PUT, _row(left))
+                    if left is not None:
+                        self._file.execute(_PUT, _row(left))
                     revised += 1
         self._file.execute("PRAGMA temp_store = MEMORY")
         self._file.execute("VACUUM")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from hoop_mitm.errors import RecordingError
 from hoop_mitm.identity.person import Person
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from hoop_mitm.config.cost import Budget
     from hoop_mitm.config.model import Config
     from hoop_mitm.policy.cost.charge import Charge
+
+_COUNTED: Final = timedelta(days=32)
+"""Older charges count for no budget: the longest is for a month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class Stores:
 
     def _by_age(
         self, cutoffs: Cutoffs, held: Collection[str]
-    ) -> "tuple[Callable[[Kept], Kept | None], Callable[[Charge], Charge]]":
+    ) -> "tuple[Callable[[Kept], Kept | None], Callable[[Charge], Charge | None]]":
         def cutoff(connection: str) -> Cutoff:
             return cutoffs.by_connection.get(connection, cutoffs.other)
 
@@ -137,7 +140,10 @@ class Stores:
             owned = cutoffs.now - timedelta(seconds=LIFETIME)
             return forgetting.aged(kept, Until(keep.bodies, keep.statements, keep.metadata, owned))
 
-        def of_charge(charge: "Charge") -> "Charge":
+        def of_charge(charge: "Charge") -> "Charge | None":
+            if charge.at < cutoffs.now - _COUNTED:
+                # As the gateway does; but it may have no budgets any more.
+                return None
             metadata = cutoff(charge.payer.connection).metadata
             if metadata is None or charge.at >= metadata or charge.billed is None or charge.payer.session_id in held:
                 return charge
@@ -145,7 +151,7 @@ class Stores:
 
         return of_review, of_charge
 
-    def _revise(self, of_review: Callable[[Kept], Kept | None], of_charge: "Callable[[Charge], Charge]") -> Lost:
+    def _revise(self, of_review: Callable[[Kept], Kept | None], of_charge: "Callable[[Charge], Charge | None]") -> Lost:
         revised = spent = 0
         with self._explained(REVIEWS), self._store() as store:
             revised = store.revise(of_review)

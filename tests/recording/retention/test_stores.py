@@ -52,10 +52,10 @@ class State:
         store.close()
         return review_id
 
-    def charge(self, name: str, *, billed: int | None = 7) -> None:
+    def charge(self, name: str, *, billed: int | None = 7, age: float = 1) -> None:
         ledger = Ledger(self.directory)
         payer = Payer(principal(name), "s", "acme")
-        ledger.put([Charge(f"of-{name}", ago(100), payer, 9, billed, "acme", f"job-of-{name}")])
+        ledger.put([Charge(f"of-{name}", ago(age), payer, 9, billed, "acme", f"job-of-{name}")])
         ledger.close()
 
     def reviews(self) -> dict[str, str]:
@@ -169,6 +169,17 @@ def test_reviews_of_a_session_on_hold_are_deleted_by_nobody(state):
     release_hold(recorded.layout, recorded.keys, session, "", "the test", stores=state.stores)
     state.apply(bodies=1, statements=1, metadata=1)
     assert state.reviews() == {}
+
+
+@pytest.mark.parametrize(("age", "email", "subject"), [(1, True, True), (20, False, True), (40, False, False)])
+def test_a_charge_names_nobody_longer_than_it_counts(state, age, email, subject):
+    state.charge("carol", age=age)
+
+    assert state.apply(metadata=10).plan.beside.charges == (not email)
+
+    assert bool(finds(state.directory, "carol@acme.example")) is email
+    assert bool(finds(state.directory, "subject-of-carol")) is subject
+    assert bool(finds(state.directory, "job-of-carol")) is email
 
 
 @pytest.mark.parametrize(
