@@ -13,9 +13,12 @@ import pytest
 MAY_BE_MISSING = re.compile(
     r"""
     # Programs that the package sources of a CI machine need not have.
-    ^(bq|gcloud|dash|fish|zsh|pwsh|systemctl|openssl|curl)\ is\ not\ (on\ this\ machine|on\ PATH|installed)
+    ^(bq|gcloud|dash|fish|zsh|pwsh|systemctl|systemd-analyze|openssl|curl)\ is\ not\ (on\ this\ machine|on\ PATH|installed)
     # Cases of a table in which not everything goes with everything.
     | ^there\ is\ no\ CONNECT\ at\ the\ endpoint$
+    # Newer than what a distribution may have.
+    | ^no\ Python\ 3\.\d+\ or\ newer\ on\ this\ machine
+    | ^this\ Node\.js\ reads\ no\ \.env\ files$
     # Of Google's, and not made for every kind of processor.
     | ^@toolbox-sdk/server\ has\ no\ build\ for\ this\ platform$
     """,
