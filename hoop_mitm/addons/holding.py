@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -374,6 +375,7 @@ def _held(ticket: Ticket, question: "Question", body: bytes, job_id: str, review
         client_address=ticket.client_address,
         program=str(ticket.program or ""),
         level=ticket.connection.recording,
+        salt=secrets.token_hex(16),
     )
 
 

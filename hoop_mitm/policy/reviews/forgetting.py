@@ -93,7 +93,7 @@ def _without_words(kept: Kept) -> Kept:
     return Kept(
         replace(
             review,
-            held=rid_of_statement(review.held),
+            held=replace(rid_of_statement(review.held), salt=""),
             grounds=replace(review.grounds, tables=()),
             digest="",
             fingerprint="",
@@ -106,7 +106,7 @@ def _without_words(kept: Kept) -> Kept:
 
 def _bare(review: Review) -> Kept:
     """Only whose job it was, and that it never ran."""
-    held = rid_of_statement(review.held)
+    held = replace(rid_of_statement(review.held), salt="")
     who = held.session.principal
     session = replace(
         held.session,

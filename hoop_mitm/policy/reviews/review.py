@@ -43,6 +43,7 @@ class Held:
         request_id: the client's ``requestId``, or ``""``.
         reason: why, in the client's words; or ``""``.
         level: how much its connection records.
+        salt: random, for `digest_of`: the recording has the digest where it has no statement, and statements can be guessed.
     """
 
     session: Session
@@ -65,6 +66,7 @@ class Held:
     client_address: str = ""
     program: str = ""
     level: Literal["full", "statements", "metadata", "off"] = "full"
+    salt: str = ""
 
     @property
     def identified(self) -> Identified:
@@ -239,6 +241,8 @@ def digest_of(held: Held, grounds: Grounds) -> str:
                 "statement_type": grounds.statement_type,
                 "referenced_tables": grounds.referenced_tables,
                 "processed_bytes": grounds.processed_bytes,
+                # Not of what was held by a version that had none.
+                **({"salt": held.salt} if held.salt else {}),
             }
         )
     ).hexdigest()

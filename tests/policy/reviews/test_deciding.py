@@ -216,6 +216,13 @@ def test_when_it_is_over_no_more_is_left_than_its_connection_records(level: Any,
     assert "DELETE" not in str(change)
 
 
+def test_who_knows_all_of_a_request_but_its_statement_cannot_find_that_by_the_digest() -> None:
+    """The recording has the digest in its events, also where it has no statement, or has it no more."""
+    held, grounds = review().held, review().grounds
+    salted = [replace(held, salt=salt) for salt in ("", "one", "another")]
+    assert len({digest_of(each, grounds) for each in salted}) == 3
+
+
 @pytest.mark.parametrize("level", ["full", "statements", "metadata", "off"])
 def test_the_same_request_is_known_again_when_it_is_over(level: Any) -> None:
     waiting = review()
