@@ -62,7 +62,7 @@ def test_unchanged_it_verifies(path, recorded):
     }
     assert {chain.origin for chain in report.chains} == {"gateway", "archive"}
     removed = {part for chain in report.chains for part in chain.removed}
-    assert removed == {"record", "statement", "request_body", "response_body"}
+    assert removed == {"record", "statement", "exchange", "request_body", "response_body"}
 
 
 @pytest.mark.parametrize("table", DERIVED)

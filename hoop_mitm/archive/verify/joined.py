@@ -374,7 +374,14 @@ class _Comparing:
 
 def _dicts(table: pa.Table | pa.RecordBatch, key: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     names = table.schema.names
-    columns = [values(column) for column in table.columns]
+    columns = [
+        _unordered(values(column)) if pa.types.is_map(column.type) else values(column) for column in table.columns
+    ]
     for row in zip(*columns, strict=True):
         named = dict(zip(names, row, strict=True))
         yield named[key], named
+
+
+def _unordered(maps: Iterable[list[tuple[Any, Any]] | None]) -> list[Any]:
+    """Maps that are the same whichever of their entries was written first: what retention kept has them sorted."""
+    return [None if each is None else sorted(each, key=lambda entry: str(entry[0])) for each in maps]

@@ -25,7 +25,7 @@ from hoop_mitm.evidence import RecordingKeys
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.session import Session
 from hoop_mitm.policy.verdict import Verdict
-from hoop_mitm.recording import Recorder
+from hoop_mitm.recording import EventRecord, FlowRecord, Recorder
 from hoop_mitm.recording.fold import fold_once
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.records import Record
@@ -218,7 +218,17 @@ def _long_ago() -> list[list[Record]]:
             done = reference(job) | {"status": {"state": "DONE"}, "statistics": {"query": {"statementType": "SELECT"}}}
             looked = flow(GET, None, done, session=who, method="GET", url=f"{BASE}/jobs/{job}", **times)
             written += [[asked], [answered, looked]]
+        for approved in (True, False):
+            held = _held(who, f"job_{age}_{'approved' if approved else 'rejected'}", approved=approved)
+            written += [[_at(each, then) for each in some] for some in held]
     return written
+
+
+def _at(record: Record, then: datetime) -> Record:
+    if isinstance(record, EventRecord):
+        return replace(record, at=then)
+    assert isinstance(record, FlowRecord)
+    return replace(record, started_at=then, ended_at=record.ended_at and then)
 
 
 def _last() -> list[list[Record]]:
