@@ -15,6 +15,12 @@ class Person:
 
     NOBODY: ClassVar["Person"]
 
+    @classmethod
+    def called(cls, who: str) -> "Person":
+        """Whoever has this e-mail address, or is ``ISSUER#SUBJECT``; nobody, when it is neither."""
+        is_key = "#" in who
+        return cls(frozenset({who} if is_key else ()), frozenset({who.lower()} if "@" in who and not is_key else ()))
+
     def is_(self, principal: Principal | None) -> bool:
         """Whether a principal is theirs."""
         return principal is not None and (principal.key in self.keys or self.has_email(principal.email))

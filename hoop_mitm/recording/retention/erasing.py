@@ -131,7 +131,9 @@ def _traced(layout: Layout, source: Source, who: str, stores: Stores | None, hor
     held = [each.session_id for each in held_sessions(source)]
     known = stores.person(who) if stores is not None else Person.NOBODY
     traces = choose_person(source, who, held, horizon, alive=alive, known=known)
-    person = Person(frozenset(traces.keys), frozenset(each.lower() for each in traces.names))
+    # Not by addresses that they had besides: these may be somebody else's by now, whose all this is not.
+    # Not by addresses that they had besides: these may be somebody else's by now.
+    person = replace(Person.called(who), keys=frozenset(traces.keys))
     found = stores.find(person, alive=alive) if stores is not None else Found()
     # What was claimed since the journal went on in a new segment stays there for now.
     fresh = claims_of(layout.segments()[-1][1], traces.keys) if horizon is not NO_HORIZON else 0

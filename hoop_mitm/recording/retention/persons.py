@@ -17,7 +17,7 @@ _NAMED = """
         UNION ALL
         SELECT issuer, subject, email FROM old.main.events WHERE subject IS NOT NULL
     )
-    WHERE lower(email) IN (SELECT lower(unnest($emails))) OR issuer || '#' || subject IN (SELECT unnest($keys))
+    WHERE lower(email) = lower($who) OR issuer || '#' || subject IN (SELECT unnest($keys))
 """
 _EMAILS = """
     SELECT DISTINCT email FROM (
@@ -144,23 +144,12 @@ def choose_person(
     """
     list_items(source, horizon)
     list_held(source, held)
-    is_key = "#" in who
-    named = {"emails": [*known.emails, *(() if is_key else (who,))], "keys": [*known.keys, *((who,) if is_key else ())]}
-    source.execute(_NAMED, named)
+    named = sorted(known.keys | Person.called(who).keys)
+    source.execute(_NAMED, {"who": who, "keys": named})
     recorded = [email for (email,) in source.rows(_EMAILS)]
-    # As it is written in the recording, where it is in there.
-    emails = sorted(
-        {
-            *recorded,
-            *(
-                each
-                for each in (*known.emails, who)
-                if "@" in each and "#" not in each and each.lower() not in map(str.lower, recorded)
-            ),
-        }
-    )
+    emails = _addresses(recorded, [*known.emails, *((who,) if Person.called(who).emails else ())])
     found = {f"{issuer}#{subject}" for issuer, subject in source.rows("FROM person")}
-    keys = tuple(sorted({*found, *named["keys"]}))
+    keys = tuple(sorted({*found, *named}))
     pattern = naming([*emails, *keys])
     source.execute(_SESSIONS)
     # Who has no address is called by their subject.
@@ -185,6 +174,12 @@ def choose_person(
         under_way=under_way + (source.one(_GOING_ON) if alive else 0),
         elsewhere=source.one(_OTHERS) + source.one(_OWN_WORK),
     )
+
+
+def _addresses(recorded: Sequence[str], others: Sequence[str]) -> list[str]:
+    """All of them, each as the recording has it where it has it."""
+    there = {each.lower() for each in recorded}
+    return sorted({*recorded, *{each.lower(): each for each in others if each.lower() not in there}.values()})
 
 
 def naming(names: Sequence[str]) -> str:

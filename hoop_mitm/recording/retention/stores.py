@@ -76,7 +76,7 @@ class Stores:
 
     def person(self, who: str) -> Person:
         """All names of ``who`` here: an e-mail stands for everyone who has it, with whatever else is theirs."""
-        person = Person(frozenset({who} if "#" in who else ()), frozenset({who.lower()} if "#" not in who else ()))
+        person = Person.called(who)
         found = person
         for principal in self._people():
             if person.is_(principal):

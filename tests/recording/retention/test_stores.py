@@ -94,6 +94,27 @@ def test_who_is_known_only_there_is_erased_too(state):
     state.recorded.verified()
 
 
+def test_an_address_that_somebody_else_has_now_takes_nothing_of_theirs(state):
+    of_carol, of_dave = (replace(principal(name), email="old@acme.example") for name in ("carol", "dave"))
+    state.charge("carol")
+    ledger = Ledger(state.directory)
+    for who in (of_carol, of_dave):
+        ledger.put([Charge(who.subject, ago(1), Payer(who, "s", "acme"), 9, 7)])
+
+    state.erase("carol@acme.example", state.stores)
+
+    assert [each.payer.principal for each in ledger.everything() if each.payer.principal.issuer] == [of_dave]
+
+
+@pytest.mark.parametrize("who", ["alice", "acme.example", f"{ISSUER}#nobody", "%", "lice@acme.example"])
+def test_nobody_is_erased_whom_nothing_names(state, who):
+    state.review("alice", "bob")
+    state.charge("alice")
+    with pytest.raises(NotInArchive):
+        state.erase(who, state.stores)
+    assert finds(state.directory, ALICE)
+
+
 def test_what_was_not_reached_is_said(state):
     state.review("alice", "bob")
     state.charge("alice")
