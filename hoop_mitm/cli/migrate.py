@@ -19,7 +19,7 @@ Examples:
 def migrate(file: Path, *, as_json: bool) -> None:
     """Bring a recording of an older version up to date.
 
-    A gateway does this by itself when it starts; this is for files that lie somewhere else. The old file stays beside the new one, as FILE.v1-backup. Killed at any moment, it leaves the old file or the new one, whole.
+    A gateway does this by itself when it starts; this is for files that lie somewhere else. The old file stays beside the new one, as FILE.v2-backup (named after its version). Killed at any moment, it leaves the old file or the new one, whole.
     """
     import json
 
