@@ -19,6 +19,8 @@ MAY_BE_MISSING = re.compile(
     # Newer than what a distribution may have.
     | ^no\ Python\ 3\.\d+\ or\ newer\ on\ this\ machine
     | ^this\ Node\.js\ reads\ no\ \.env\ files$
+    # Containers may not, whoever runs in them.
+    | ^nothing\ may\ be\ mounted\ here
     # Of Google's, and not made for every kind of processor.
     | ^@toolbox-sdk/server\ has\ no\ build\ for\ this\ platform$
     """,

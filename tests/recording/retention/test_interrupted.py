@@ -144,7 +144,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_touched(due, tmp
     """
     done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
     if "mount:" in done.stderr or "unshare:" in done.stderr:
-        pytest.skip("no file system can be mounted here")
+        pytest.skip("nothing may be mounted here")
 
     assert "exit 1" in done.stdout
     assert "untouched" in done.stdout
