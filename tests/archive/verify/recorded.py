@@ -46,6 +46,7 @@ from tests.recording.building import (
 )
 
 BOB = Principal("https://issuer.example", "bob", "bob@acme.example", ("reviewers",))
+RITA = Principal("https://issuer.example", "rita", "rita@acme.example", ("reviewers",))
 KILLED = b"0123456789abcdef" * 2**12
 
 
@@ -182,9 +183,9 @@ def _held(who: Session, job: str, *, approved: bool) -> Iterator[list[Record]]:
     yield [flow(INSERT, body, waiting, **inserted, state="held", verdict=asks)]
     yield [asked_after(waiting, state="held", verdict=asks)]
     if not approved:
-        words = f"{BOB} rejected this request. It was not run."
+        words = f"{RITA} rejected this request. It was not run."
         ended = {"state": "DONE", "errorResult": {"reason": "accessDenied", "message": words}}
-        yield [told("rejected", principal=BOB)]
+        yield [told("rejected", principal=RITA)]
         no = Verdict("review", "review.rejected", words)
         yield [asked_after(known | {"status": ended}, state="held", verdict=no)]
         return
@@ -198,7 +199,7 @@ def _held(who: Session, job: str, *, approved: bool) -> Iterator[list[Record]]:
         client_address="",
     )
     statistics = {"query": {"statementType": "DELETE", "totalBytesProcessed": "2048", "totalBytesBilled": "10485760"}}
-    yield [told("approved", principal=BOB), told("executing")]
+    yield [told("approved", principal=RITA), told("executing")]
     yield [replace(sent, state="open", ended_at=None, status=None, response=message())]
     yield [asked_after(waiting, state="held", verdict=asks)]
     yield [sent, told("executed", flow_id=sent.id)]
