@@ -102,7 +102,8 @@ def test_an_authority_that_is_removed_is_never_replaced_by_one_without_constrain
     command = [sys.executable, "-m", "hoop_mitm.cli", "ca", "remove", "--yes", "--config", str(own.config_file)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "delete-certificate" in done.stderr
-    until((certs / "mitmproxy-ca.pem").exists)
+    # It is published after the key is there.
+    until((certs / "mitmproxy-ca-cert.pem").exists)
     made = x509.load_pem_x509_certificate((certs / "mitmproxy-ca-cert.pem").read_bytes())
     assert made.extensions.get_extension_for_class(x509.NameConstraints).critical
     until(lambda: trusted(own, copy(own, "new.pem")))
