@@ -14,9 +14,6 @@ from hoop_mitm.policy.verdict import Verdict
 
 type SessionStatus = Literal["active", "ended", "interrupted", "imported"]
 
-#: The connection of what another program recorded. None of hoop.yaml can be called this.
-IMPORTED = "(imported)"
-
 
 @dataclass(frozen=True, slots=True)
 class SessionEntry:

@@ -11,11 +11,12 @@ from typing import Any
 
 from hoop_mitm.archive import bodies, deletions, resolutions
 from hoop_mitm.archive.database import Database
-from hoop_mitm.archive.entries import IMPORTED, EventEntry, FlowEntry, JobEntry, SessionEntry, SessionStatus
+from hoop_mitm.archive.entries import EventEntry, FlowEntry, JobEntry, SessionEntry, SessionStatus
 from hoop_mitm.bigquery.operation import TableRef
 from hoop_mitm.bigquery.rows import schema_fields
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.program import Process, Program
+from hoop_mitm.identity.session import IMPORTED
 from hoop_mitm.policy.verdict import Verdict
 
 #: A session that was never closed and of which nothing was seen for this long is over.

@@ -6,6 +6,9 @@ from datetime import datetime
 from hoop_mitm.identity.principal import Principal
 from hoop_mitm.identity.program import Program
 
+#: The connection of what another program recorded. None of hoop.yaml can be called this.
+IMPORTED = "(imported)"
+
 
 @dataclass(frozen=True, slots=True)
 class Session:

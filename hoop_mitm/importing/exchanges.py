@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 from hoop_mitm import bigquery
-from hoop_mitm.archive.entries import IMPORTED
 from hoop_mitm.bigquery.operation import Operation
 from hoop_mitm.errors import Denied
 from hoop_mitm.identity.principal import Principal
-from hoop_mitm.identity.session import Session
+from hoop_mitm.identity.session import IMPORTED, Session
 from hoop_mitm.importing.mitm import Fields, Heard
 from hoop_mitm.policy.verdict import Verdict
 from hoop_mitm.recording.records import FlowRecord, FlowState, Message

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from hoop_mitm.bigquery.fingerprints import fingerprint
 from hoop_mitm.bigquery.jobs import JOB_DOORS, STATEMENT_DOORS, JobFacts, merge
 from hoop_mitm.bigquery.operation import TableRef
+from hoop_mitm.identity.session import IMPORTED
 from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.observing import CREATE_READ_SESSION, Observation, from_plain, observe
 from hoop_mitm.recording.unfolded import Row
@@ -71,8 +72,14 @@ class _Seen:
         job = self.observation.job
         if self.note["session"] is None or (job is None and not (self.door in STATEMENT_DOORS and self.is_denied)):
             return None
-        known = None if self.is_denied else job and job.key
+        known = None if self.is_denied or job is None or job.key is None else self.own(job.key)
         return known or (str(self.note["id"]) if self.door in STATEMENT_DOORS else None)
+
+    def own(self, key: str) -> str:
+        """A job's key as the archive has it. What was imported is another's word: it says nothing of a job of ours, or of
+        another file's, that is called the same."""
+        is_imported = self.row.sealed and self.note["session"] and self.note["session"]["connection"] == IMPORTED
+        return f"{self.row.sealed.chain}/{key}" if self.row.sealed and is_imported else key
 
 
 class Bodies(Protocol):
@@ -302,7 +309,9 @@ def _facts(row: _JobRow) -> JobFacts:
 
 def _located(key: str, seen: _Seen) -> str:
     job = seen.observation.job
-    return f"{job.project}:{job.location}.{job.id}" if job and job.key == key and job.location else key
+    if job is None or job.key is None or job.location is None or seen.own(job.key) != key:
+        return key
+    return seen.own(f"{job.project}:{job.location}.{job.id}")
 
 
 def _elsewhere(old: _JobRow | None, seen: _Seen) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from hoop_mitm.errors import RecordingError
+from hoop_mitm.identity.session import IMPORTED
 from hoop_mitm.recording.archive_file import VERSION, ArchiveFile, attached, attaching, fill, version_of
 from hoop_mitm.recording.layout import Hold, Layout, sync_directory
 from hoop_mitm.recording.remarks import Remark
@@ -30,10 +31,20 @@ _MACROS = """
     SELECT function_name, macro_definition FROM duckdb_functions()
     WHERE database_name = 'archive' AND function_name = 'usd_per_tib' AND function_type = 'macro'
 """
-# Up to version 2 a job that was ever held said so for good, whatever became of it.
-_HELD = "SELECT job_key FROM flows WHERE decision = 'review' AND job_key IS NOT NULL AND chain IS NOT NULL"
-_OF_HELD = f"SELECT chain, seq FROM flows WHERE chain IS NOT NULL AND job_key IN ({_HELD}) ORDER BY seq, chain"  # noqa: S608
-_REMOVE_HELD = f"DELETE FROM jobs WHERE key IN ({_HELD})"  # noqa: S608 - a question of ours
+# Up to version 2 a job that was ever held said so for good, whatever became of it, and jobs of imported files were not kept
+# apart from others that are called the same.
+_JOINED_OTHERWISE = f"""
+    SELECT job_key FROM flows WHERE job_key IS NOT NULL AND chain IS NOT NULL AND (
+        decision = 'review' OR session_id IN (SELECT id FROM sessions WHERE connection = '{IMPORTED}')
+    )
+"""  # noqa: S608 - a name of ours
+_THEIR_FLOWS = (
+    f"SELECT chain, seq FROM flows WHERE chain IS NOT NULL AND job_key IN ({_JOINED_OTHERWISE}) ORDER BY seq, chain"  # noqa: S608
+)
+_REMOVE = f"DELETE FROM jobs WHERE key IN ({_JOINED_OTHERWISE})"  # noqa: S608 - a question of ours
+_REMOVE_READS = (
+    f"DELETE FROM read_sessions WHERE session_id IN (SELECT id FROM sessions WHERE connection = '{IMPORTED}')"  # noqa: S608
+)
 _MADE_AT = "UPDATE fresh.archive SET created_at = (SELECT created_at FROM archive.archive)"
 
 
@@ -132,18 +143,19 @@ def _copy(path: Path, new: Path, version: int, remark: Remark, wait: float) -> N
         connection.execute("CHECKPOINT fresh")
     with ArchiveFile(new) as archive:
         archive.begin()
-        _join_held(archive)
+        _join_again(archive)
         archive.insert("events", [remark.as_row()])
         archive.commit()
 
 
-def _join_held(archive: ArchiveFile) -> None:
+def _join_again(archive: ArchiveFile) -> None:
     # It reads what retention left, and retention knows this module.
     from hoop_mitm.recording.retention.rejoining import join_jobs
 
-    places = [(row["chain"], row["seq"]) for row in archive.rows(_OF_HELD)]
+    places = [(row["chain"], row["seq"]) for row in archive.rows(_THEIR_FLOWS)]
     if places:
-        archive.execute(_REMOVE_HELD)
+        archive.execute(_REMOVE)
+        archive.execute(_REMOVE_READS)
         join_jobs(archive, places)
 
 

@@ -20,6 +20,9 @@ from hoop_mitm.importing import import_flows
 from tests.archive.verify.changing import change
 from tests.archive.verify.conftest import path, recorded
 from tests.cli.test_retention import write_key
+from tests.recording.building import flow
+from tests.recording.folding import Gateway
+from tests.recordings import ask
 
 __all__ = ["path", "recorded"]
 
@@ -194,6 +197,25 @@ def test_beside_a_gateways_recording_it_stays_what_it_is(day, path, recorded):
     assert sorted(chain.origin for chain in report.chains) == ["archive", "gateway", "import"]
     assert [chain.proven_to for chain in report.chains if chain.origin == "import"] == [0]
     assert report.checked["flows"] == before["flows"] + 5
+
+
+def test_it_says_nothing_of_a_job_of_the_gateways_or_another_files_that_is_called_the_same(tmp_path):
+    gateway = Gateway(tmp_path)
+    gateway.fold(flow(request={"query": SQL}, response=ANSWER, statement=SQL))
+    gateway.die()
+    for number in (1, 2):
+        body, answer = {"query": f"{SQL} LIMIT {number}"}, {**ANSWER, "totalBytesProcessed": str(number)}
+        import_flows(written(tmp_path / f"{number}.mitm", heard(body=body, answer=answer)), tmp_path / "hoop.duckdb")
+
+    jobs = ask(
+        tmp_path / "hoop.duckdb",
+        "SELECT statement, bytes_processed, session_id FROM jobs WHERE id = 'job_heard' ORDER BY ALL",
+    )
+    assert [job[:2] for job in jobs] == [(SQL, 1024), (f"{SQL} LIMIT 1", 1), (f"{SQL} LIMIT 2", 2)]
+    assert len({job[2] for job in jobs}) == 3
+    report = verify(tmp_path / "hoop.duckdb")
+    # A gateway that died so early has signed nothing.
+    assert set(report.found) == {"chain.unsigned"}
 
 
 def test_what_is_changed_afterwards_is_found(day, tmp_path):

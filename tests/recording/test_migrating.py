@@ -102,6 +102,20 @@ def test_in_version_two_a_job_that_was_held_said_so_for_good(tmp_path: Path) -> 
     assert report.verified, report.findings
 
 
+def test_in_version_two_what_was_imported_told_of_the_gateways_own_jobs(tmp_path: Path) -> None:
+    directory = unpacked("imported", tmp_path, version=2)
+    question = "SELECT statement, bytes_processed FROM jobs ORDER BY ALL"
+    told = "SELECT name FROM shop.customers"
+    assert ask(directory, question) == [(told, 2)]
+
+    migrate(directory / "hoop.duckdb")
+
+    assert ask(directory, question) == [(told, 1024), (f"{told} LIMIT 1", 1), (f"{told} LIMIT 2", 2)]
+    report = verify(directory / "hoop.duckdb")
+    # A gateway that died so early has signed nothing.
+    assert set(report.found) == {"chain.unsigned"}
+
+
 def test_the_old_file_is_beside_it_as_it_was(old: Path) -> None:
     before = (old / "hoop.duckdb").read_bytes()
     done = migrate(old / "hoop.duckdb")

@@ -30,6 +30,7 @@ _RECORDS = """
 """
 _BODY = "SELECT size, data FROM bodies WHERE hash = ? ORDER BY part"
 _LOST_AGAIN = f"UPDATE flows SET error = '{LOST}' WHERE state = 'open' AND error IS NULL AND id IN (FROM wanted)"  # noqa: S608
+_MOVE = "UPDATE flows SET job_key = ? WHERE id = ? AND job_key <> ?"
 _AT_ONCE = 2000
 
 
@@ -70,7 +71,8 @@ def join_jobs(archive: ArchiveFile, places: Sequence[tuple[str, int]]) -> None:
     for some in itertools.batched(places, _AT_ONCE):
         joiner = Joiner(kept)
         joiner.observe(_rows(archive, some))
-        joiner.join(archive)
+        for flow, key in joiner.join(archive).items():
+            archive.execute(_MOVE, [key, flow, key])
 
 
 def _rows(archive: ArchiveFile, places: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
