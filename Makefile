@@ -6,9 +6,10 @@ ARGS =
 # One more than there are cores, because tests wait for gateways and folds. Each worker starts a local world of its own; more
 # than a few of them help nobody.
 WORKERS = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# Of the recording and the archive, what neither reads nor writes a DuckDB file, or needs a gateway to.
-NO_DUCKDB = chain decoding encoding following heads journal layout logging_filter observing owners preparing pressing redaction signing spool unfolded \
-	*through_a_gateway
+# Of the recording and the archive, what is not about DuckDB files (of the recorder's only the fold makes one, which has
+# tests of its own), or needs a gateway, or a kill at each step, to get one.
+NO_DUCKDB = chain decoding encoding heads interrupted journal layout logging_filter observing owners preparing pressing recorder redaction signing \
+	spool unfolded *through_a_gateway
 # uv trusts what the system trusts, also when the tests or the demo start it.
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
@@ -33,7 +34,7 @@ test-all: setup ## these, and more cases of the same kinds: for a machine with t
 test-duckdb: setup ## the recording and the archive under the newest DuckDB, too
 	@sh scripts/newest-duckdb.sh
 	@PYTHONPATH=$(CURDIR)/.tools/duckdb-newest $(RUN)python -m pytest $(WORKERS) \
-		$(NO_DUCKDB:%=--ignore-glob="*/test_%.py") --ignore-glob="*/comparing/*" --ignore-glob="*/retention/*" \
+		$(NO_DUCKDB:%=--ignore-glob="*/test_%.py") --ignore-glob="*/comparing/*" \
 		-m "not exhaustive and not long" tests/recording tests/archive $(ARGS)
 
 test-clients: setup ## only the real, unmodified clients through the running gateway
