@@ -167,8 +167,10 @@ class Execution:
                     if await self._step(review_id):
                         self._subject_tokens.pop(review_id, None)
                         return
-            except HoopError as error:
-                logger.warning("Review %s cannot be run just now: %s", review_id, error)
+            except Exception as error:
+                # Also what nobody foresaw: a review that was approved is not left lying.
+                unforeseen = not isinstance(error, HoopError)
+                logger.warning("Review %s cannot be run just now: %s", review_id, error, exc_info=unforeseen)
                 # A token that was refused is not tried again; the next poll brings another.
                 self._subject_tokens.pop(review_id, None)
                 review = self._holding.store.get(review_id)

@@ -311,10 +311,11 @@ class Holding:
             try:
                 await self._look()
                 self._complained = ""
-            except HoopError as error:
-                # What could not be done now is still to do the next time.
+            except Exception as error:
+                # Whatever it is, what could not be done now is still to do the next time, and nobody else does it.
                 if str(error) != self._complained:
-                    logger.error("Reviews cannot be looked after just now: %s", error)  # noqa: TRY400 - it says it all
+                    trace = not isinstance(error, HoopError)
+                    logger.error("Reviews cannot be looked after just now: %s", error, exc_info=trace)  # noqa: TRY400
                     self._complained = str(error)
             await self.something(EVERY)
 

@@ -1,9 +1,11 @@
 """Requests that wait for people: through the real gateway, from the first answer to the rows."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -567,6 +569,29 @@ def test_it_survives_a_gateway_that_is_killed_and_runs_once(world: World, tmp_pa
     assert runs_of(world, job) == 1
     report = verify(mortal.archive)
     assert report.verified, report.findings
+
+
+def test_a_row_that_cannot_be_read_for_a_while_ends_nobodys_work(
+    reviewed: RunningGateway, alice: Person, bob: Person, table: str
+) -> None:
+    job = name()
+    alice.insert(f"DELETE FROM {table} WHERE n = 1", job)
+    review = bob.review_of(job)
+    store = reviewed.config.gateway.state / "reviews.sqlite"
+
+    def write(*values: object) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(store, timeout=10, isolation_level=None)) as connection:
+            was = connection.execute("SELECT brief, expires_at FROM briefs WHERE id = ?", [review["id"]]).fetchone()
+            connection.execute("UPDATE briefs SET brief = ?, expires_at = ? WHERE id = ?", [*values, review["id"]])
+        return list(was)
+
+    was = write("{}", 0.0)
+    until(lambda: "cannot be looked after" in reviewed.log.read_text())
+    write(*was)
+
+    bob.approve(job)
+    said = alice.say("GET", f"{QUERIES}/{job}")
+    assert (said["jobComplete"], said["numDmlAffectedRows"]) == (True, "1")
 
 
 def test_a_changed_policy_needs_a_new_yes(world: World, tmp_path: Path, table: str) -> None:
