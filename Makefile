@@ -3,9 +3,9 @@
 
 RUN = .venv/bin/
 ARGS =
-# One more than there are cores, because tests wait for gateways and folds. Each worker starts a local world of its own; more
-# than a few of them help nobody.
-WORKERS = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Two more than there are cores, because tests wait for gateways, folds and clients. Each worker starts a local world of its
+# own; more than a few of them help nobody.
+WORKERS = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Of the recording and the archive, what is not about DuckDB files (of the recorder's only the fold makes one, which has
 # tests of its own), or needs a gateway, or a kill at each step, to get one.
 NO_DUCKDB = chain decoding encoding heads interrupted journal layout logging_filter observing owners preparing pressing recorder redaction signing \

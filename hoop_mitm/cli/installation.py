@@ -39,6 +39,7 @@ def live(chosen: "Installation", command: tuple[str, ...], *, session: str | Non
 
     Returns: the command's exit status.
     """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, _end)
     try:
         with progress(f"Starting {called}") as say:
@@ -46,10 +47,13 @@ def live(chosen: "Installation", command: tuple[str, ...], *, session: str | Non
         return _run(chosen, command, session) if command else _stay(chosen, session, called)
     finally:
         # Once it is stopping, impatience must not leave something running or unfolded.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         with progress(f"Stopping {called}"):
             chosen.stop()
+        for number, handler in before.items():
+            # Whoever called us starts programs that would ignore them too.
+            signal.signal(number, handler)
 
 
 def _run(chosen: "Installation", command: tuple[str, ...], session: str | None) -> int:

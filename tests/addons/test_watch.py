@@ -7,6 +7,7 @@ from uuid_utils import uuid7
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Got, Raw
 from tests.attacks.tokens import DATASETS, session_token
+from tests.faults.test_killed import until
 from tests.gateways import RunningGateway
 
 
@@ -26,11 +27,13 @@ def test_a_change_of_address_is_an_event(gateway: RunningGateway, world: World) 
     token = session_token(gateway, world.issuer.token("alice"), session)
     for address in ("127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2", "127.0.0.1"):
         assert use_from(gateway, address, token).status == 200
-    found = gateway.ask(
+    question = (
         "SELECT details->>'before', client_address FROM events "
         f"WHERE type = 'session.address_changed' AND session_id = '{session}' ORDER BY id"
     )
-    assert found == [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1")]
+    # No answer waits for an event.
+    until(lambda: len(gateway.ask(question)) > 1)
+    assert gateway.ask(question) == [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1")]
 
 
 def test_a_session_that_is_bound_to_one_address_does_not_move(world: World, tmp_path: object) -> None:

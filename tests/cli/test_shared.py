@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -119,9 +120,12 @@ def test_each_says_which_sessions_were_looked_at(shared, command, arguments):
 
 @pytest.mark.parametrize(("command", "arguments"), AND_THEN.items())
 def test_so_do_those_that_then_need_a_gateway(shared, command, arguments):
+    before = signal.getsignal(signal.SIGINT)
     assert run(shared, command, *arguments).exit_code in {1, 2}
     left = notes(shared)
     assert {(note.command, note.sessions) for note in left} == {(command, (sessions_of(shared)["nightly"],))}
+    # Who calls a command in their own process goes on hearing Ctrl-C, and so do the programs that they start.
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(("command", "arguments"), (READING | AND_THEN).items())
