@@ -21,8 +21,9 @@ from hoop_mitm.recording.fold import fold_once
 from hoop_mitm.recording.layout import Layout
 
 _AT_ONCE = 256
-_MOST_UNFOLDED = 100_000
 _PAUSE = 0.2
+#: Seconds. A gateway's fold leaves readers room, two tenths of a second at a time; here are none.
+_HOLD = 5.0
 
 type Progress = Callable[[int], None]
 
@@ -46,29 +47,21 @@ def make(path: Path, plan: Plan, progress: Progress = _silent) -> None:
 def record(directory: Path, plan: Plan, progress: Progress = _silent) -> None:
     """Record ``plan`` into ``directory`` as a gateway does, and fold all of it."""
     asyncio.run(_record(directory, plan, progress))
-    while fold_once(directory, wait=60).remaining:
+    while fold_once(directory, wait=60, hold=_HOLD).remaining:
         time.sleep(_PAUSE)
 
 
 async def _record(directory: Path, plan: Plan, progress: Progress) -> None:
-    recorder = Recorder(Recording(directory=directory, fold_interval=timedelta(seconds=1), journal_keep=timedelta(0)))
+    recorder = Recorder(Recording(directory=directory, fold_interval=timedelta(hours=1), journal_keep=timedelta(0)))
     await recorder.start()
-    layout = Layout(directory)
     written = 0
     try:
         for some in itertools.batched(records(plan), _AT_ONCE):
             await recorder.write(*some)
             written += len(some)
             progress(written)
-            await asyncio.to_thread(_wait_for_fold, layout, written)
     finally:
         await recorder.stop()
-
-
-def _wait_for_fold(layout: Layout, written: int) -> None:
-    """So that the journal does not grow beside the archive without bound."""
-    while written - layout.folded_to()[0] > _MOST_UNFOLDED:
-        time.sleep(_PAUSE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -51,7 +51,7 @@ GOODBYE = b"goodbye\n"
 YOUNG = 3.0
 _MOST_ROWS = 4000
 _LEAST_ROWS = 250
-#: How long one batch should keep readers from the archive, in seconds: the next one is as large as fits into it.
+#: How long one batch keeps readers from the archive, in seconds: the next one is as large as fits into it.
 _HOLD = 0.2
 _MOST_BYTES = 96 * 2**20
 _BODIES_AT_ONCE = 32 * 2**20
@@ -117,13 +117,14 @@ class _New:
 class Fold:
     """Folds one recordings directory. The caller holds :attr:`Layout.fold_lock`."""
 
-    def __init__(self, layout: Layout, keep: float | None = None) -> None:
-        """``keep`` is how many seconds the journal is kept after it was folded; ``None`` leaves that to others."""
+    def __init__(self, layout: Layout, keep: float | None = None, *, hold: float = _HOLD) -> None:
+        """``keep`` is how many seconds the journal is kept after it was folded; ``None`` leaves that to others. ``hold`` is
+        how many seconds one batch should keep readers from the archive."""
         self._layout = layout
         self._journal = layout.identity().id
         self._unfolded = Unfolded(layout)
         self._kept = None if keep is None else Kept(layout, keep)
-        self._held = _HOLD
+        self._hold = self._held = hold
         self._was_short = False
         self._segments: Sequence[tuple[int, Path]] = ()
         self._remarks: list[Remark] = []
@@ -244,7 +245,7 @@ class Fold:
                     raise
                 log.warning("a record cannot be folded: %s", error)
                 bad = self._bad(taken, wait)
-        self._most = min(_MOST_ROWS, self._most * 2, max(_LEAST_ROWS, int(len(rows) * _HOLD / self._held)))
+        self._most = min(_MOST_ROWS, self._most * 2, max(_LEAST_ROWS, int(len(rows) * self._hold / self._held)))
         if done:
             self._first_seen = {seq: seen for seq, seen in self._first_seen.items() if seq in held}
             self._tidy(taken)
@@ -423,10 +424,11 @@ class Fold:
         return short
 
 
-def fold_once(directory: Path, *, wait: float = 2.0) -> FoldReport:
+def fold_once(directory: Path, *, wait: float = 2.0, hold: float = _HOLD) -> FoldReport:
     """Fold what the journal in ``directory`` holds; where a gateway's fold does so, wait for it to catch up.
 
-    For readers. ``wait`` is how many seconds to wait, for somebody who reads the archive, or for the other fold.
+    For readers. ``wait`` is how many seconds to wait, for somebody who reads the archive, or for the other fold; ``hold``
+    how many seconds one batch should keep others from reading.
     ``remaining`` in the report is what the archive does not hold yet.
 
     Raises:
@@ -435,13 +437,13 @@ def fold_once(directory: Path, *, wait: float = 2.0) -> FoldReport:
     layout = Layout(directory.absolute())
     if not layout.journal.is_dir():
         return FoldReport()
-    hold = Hold(layout.fold_lock)
+    turn = Hold(layout.fold_lock)
     try:
-        if not hold.take():
+        if not turn.take():
             return FoldReport(0, _catching_up(layout, wait))
     except OSError as error:
         raise RecordingError(f"{layout.fold_lock} cannot be written ({reason(error)}).") from error
-    fold = Fold(layout)
+    fold = Fold(layout, hold=hold)
     try:
         alive = is_held(layout.lock)
         report = fold.run(everything=not alive, wait=wait)
@@ -449,7 +451,7 @@ def fold_once(directory: Path, *, wait: float = 2.0) -> FoldReport:
         return FoldReport(0, fold.remaining())
     finally:
         fold.close()
-        hold.release()
+        turn.release()
     return report
 
 
