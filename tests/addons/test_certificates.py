@@ -4,7 +4,6 @@ nothing."""
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from hoop_mitm.devkit.world import World
 from tests.attacks.raw import bigquery
 from tests.attacks.tokens import DATASETS
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -53,13 +53,6 @@ def copy(gateway: RunningGateway, name: str) -> Path:
     place = gateway.directory / name
     place.write_bytes(ca_of(gateway).bundle.read_bytes())
     return place
-
-
-def until(condition: object, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def renew(gateway: RunningGateway, *more: str) -> None:

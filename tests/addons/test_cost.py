@@ -15,9 +15,10 @@ from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Got, bigquery
 from tests.attacks.tokens import STS, post
 from tests.clients.clients import DRIVERS, Python, drive
-from tests.faults.test_killed import kill, until
+from tests.faults.test_killed import kill
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
+from tests.waiting import until
 
 MIB = 2**20
 QUERIES = "/bigquery/v2/projects/acme/queries"

@@ -23,8 +23,9 @@ from hoop_mitm.devkit.http import Request, Response, Servers
 from hoop_mitm.devkit.pki import WorldCA
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Got, Raw, bigquery
-from tests.faults.test_killed import JOBS, QUERIES, kill, until
+from tests.faults.test_killed import JOBS, QUERIES, kill
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 REVIEWS = "/hoop/v1/reviews"
 SECRET = b"a secret of more than sixteen bytes"

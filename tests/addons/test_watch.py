@@ -7,8 +7,8 @@ from uuid_utils import uuid7
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Got, Raw
 from tests.attacks.tokens import DATASETS, session_token
-from tests.faults.test_killed import until
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 
 def use_from(gateway: RunningGateway, address: str, token: str) -> Got:

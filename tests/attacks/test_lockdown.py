@@ -9,6 +9,7 @@ from hoop_mitm.errors import SandboxError
 from tests.attacks.options import DANGEROUS
 from tests.attacks.raw import bigquery
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 HERE = Path(__file__).parent
 
@@ -135,19 +136,10 @@ def test_our_own_entry_point_takes_no_script(world: World, tmp_path: Path) -> No
 
 
 def _wait_for(path: Path) -> None:
-    _until(path.exists)
+    until(path.exists)
 
 
 def _wait_for_reload(gateway: RunningGateway, damage: str) -> None:
     words = {"broken": "error", "saved again": "Loading script", "deleted": "Removing script"}[damage]
     at_least = 2 if damage == "saved again" else 1
-    _until(lambda: gateway.log.read_text().count(words) >= at_least)
-
-
-def _until(condition: object, seconds: float = 20) -> None:
-    import time
-
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
+    until(lambda: gateway.log.read_text().count(words) >= at_least)

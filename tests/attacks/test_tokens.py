@@ -24,6 +24,7 @@ from tests.attacks.tokens import OAUTH2, exchange, post, session_token, use
 from tests.gateways import RunningGateway
 from tests.identity.forging import assembled, cut, hmac_with, reclaimed, signed_with
 from tests.identity.local_issuer import public_jwk, public_pem
+from tests.waiting import until
 
 NOW = int(time.time())
 HOUR = 3600
@@ -387,13 +388,6 @@ def test_a_pod_is_a_machine_of_its_service_account(own: RunningGateway, world: W
     assert use(own, token).status == 200
     [row] = own.ask("SELECT kind, groups FROM sessions WHERE subject = 'system:serviceaccount:ci:runner'")
     assert row == ("machine", ["runner"])
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.2)
 
 
 def test_keys_that_rotate_are_found_and_both_are_good(own: RunningGateway, world: World) -> None:

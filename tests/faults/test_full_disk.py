@@ -3,8 +3,7 @@
 import contextlib
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPResponse, IncompleteRead
 from pathlib import Path
@@ -21,6 +20,7 @@ from hoop_mitm.evidence import RecordingKeys
 from tests.attacks.raw import BIGQUERY, Got, Raw, bigquery
 from tests.gateways import RunningGateway
 from tests.recordings import ask
+from tests.waiting import until
 
 PROJECT = "/bigquery/v2/projects/acme"
 QUERIES = f"{PROJECT}/queries"
@@ -66,13 +66,6 @@ def full(disk: Path, *, but: int = 0) -> Iterator[None]:
         yield
     finally:
         ballast.unlink()
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
 
 
 def client(gateway: RunningGateway) -> Raw:

@@ -14,8 +14,9 @@ from hoop_mitm.cli import main
 from hoop_mitm.devkit.world import World
 from hoop_mitm.reconciling.left_open import left_open
 from tests.attacks.raw import Raw, bigquery
-from tests.faults.test_killed import JOBS, QUERIES, kill, until
+from tests.faults.test_killed import JOBS, QUERIES, kill
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from hoop_mitm.archive import open_archive
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Raw, bigquery
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 QUERIES = "/bigquery/v2/projects/acme/queries"
 JOBS = "/bigquery/v2/projects/acme/jobs"
@@ -32,13 +32,6 @@ def kill(gateway: RunningGateway) -> None:
     assert gateway.process.pid
     os.kill(gateway.process.pid, signal.SIGKILL)
     gateway.process.stop()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.01)
 
 
 def test_an_answer_that_a_client_has_is_in_the_recording(mortal: RunningGateway, world: World) -> None:

@@ -15,12 +15,13 @@ from hoop_mitm.archive.verify import verify
 from hoop_mitm.cli import main
 from hoop_mitm.devkit.world import World
 from tests.addons.test_reviews import REVIEWS, RULES, Person, name
-from tests.faults.test_killed import JOBS, QUERIES, until
+from tests.faults.test_killed import JOBS, QUERIES
 from tests.gateways import RunningGateway
 from tests.reconciling.test_the_whole import Scene
 from tests.recording.building import intent
 from tests.recording.folding import Gateway
 from tests.recording.test_joining import APPROVED, INSERT, asked_and_held, insert
+from tests.waiting import until
 
 
 @dataclass

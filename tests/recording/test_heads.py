@@ -20,13 +20,7 @@ from hoop_mitm.recording import heads as heads_module
 from hoop_mitm.recording.heads import Heads
 from hoop_mitm.recording.sinks import Sink, SinkError, sink
 from tests.recording.folding import Gateway, keys
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.01)
+from tests.waiting import until
 
 
 def make_session(ca: Path | None) -> requests.Session:

@@ -1,11 +1,13 @@
 """What is older than it is kept is gone, to the byte; what is younger is as it was; and the recording is still evidence."""
 
+import contextlib
 import secrets
 import shutil
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
@@ -20,6 +22,7 @@ from tests.recording.building import BASE, QUERY, RESULTS, ask, ask_one, event, 
 from tests.recording.folding import keys
 from tests.recording.retention.recorded import Recorded, ago, cutoff, cutoffs, principal
 from tests.recording.retention.searching import finds
+from tests.waiting import until
 
 #: Days that each class is kept.
 KEPT = cutoffs(acme=cutoff(30, 180, 400))
@@ -385,15 +388,33 @@ def test_what_a_killed_gateway_left_of_a_stream_goes_with_its_exchange(tmp_path)
     recorded.verified()
 
 
+@contextlib.contextmanager
+def rotating(recorded: Recorded, then: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """The gateway begins a new segment when it is asked to, as its recorder does, and does ``then``."""
+    rotate = recorded.layout.rotate
+
+    def watch() -> None:
+        until(rotate.exists)
+        recorded.gateway.journal.open()
+        # Who asks may have seen the new segment by now, and taken the question back.
+        rotate.unlink(missing_ok=True)
+        then()
+
+    with ThreadPoolExecutor(1) as gateway:
+        done = gateway.submit(watch)
+        yield
+        done.result()
+
+
 def test_an_intent_that_waits_for_its_answer_holds_up_nothing(tmp_path):
     recorded = Recorded(tmp_path)
     job = recorded.job(age=50)
-    threading.Timer(1.0, lambda: (recorded.gateway.journal.open(), recorded.layout.rotate.unlink())).start()
-    threading.Timer(
-        2.0, lambda: recorded.gateway.write(intent(request={"query": "SELECT 1"}, statement="SELECT 1"))
-    ).start()
 
-    recorded.apply(KEPT)
+    def goes_on() -> None:
+        recorded.gateway.write(intent(request={"query": "SELECT 1"}, statement="SELECT 1"))
+
+    with rotating(recorded, goes_on):
+        recorded.apply(KEPT)
 
     assert finds(tmp_path, job.body) == set()
     recorded.gateway.die()
@@ -402,8 +423,8 @@ def test_an_intent_that_waits_for_its_answer_holds_up_nothing(tmp_path):
 def test_twice_in_a_row_beside_a_gateway_that_has_nothing_to_do(tmp_path):
     recorded = Recorded(tmp_path)
     recorded.job(age=50)
-    threading.Timer(1.0, lambda: (recorded.gateway.journal.open(), recorded.layout.rotate.unlink())).start()
-    assert recorded.apply(KEPT).rewritten
+    with rotating(recorded):
+        assert recorded.apply(KEPT).rewritten
     # The newest segment is empty: the gateway cannot begin another one, and need not.
     assert recorded.apply(KEPT).rewritten is None
     recorded.gateway.die()
