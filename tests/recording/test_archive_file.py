@@ -91,4 +91,4 @@ def test_its_format_is_one_that_every_duckdb_of_ours_opens(tmp_path: Path) -> No
     ArchiveFile(path).close()
     with duckdb.connect(path, read_only=True) as archive:
         found = archive.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'hoop'")
-        assert found.fetchall() == [("v1.0.0+",)]
+        assert found.fetchall() == [("v1.4.0+",)]
