@@ -5,12 +5,12 @@ part, and ``merge`` joins the parts.
 """
 
 import re
-from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Final, Literal
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from hoop_mitm.bigquery import mcp
 from hoop_mitm.bigquery.content import multipart
@@ -20,8 +20,7 @@ from hoop_mitm.bigquery.unreadable import Unreadable
 type State = Literal["FAILED", "PENDING", "RUNNING", "DONE"]
 
 
-@dataclass(frozen=True, slots=True)
-class JobFacts:
+class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one job. ``None`` means that no exchange has said it yet.
 
     Attributes:
@@ -46,7 +45,7 @@ class JobFacts:
     job_type: str = "QUERY"
     referenced_tables: tuple[TableRef, ...] = ()
     destination: TableRef | None = None
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     dry_run: bool = False
     state: State = "PENDING"
     error: str | None = None
@@ -301,7 +300,7 @@ def _answered(door: str, asked: JobFacts, answer: _Answer) -> JobFacts:
     query = statistics.query or _QueryStatistics()
     schema = bytes(answer.schema) or bytes(query.schema)
     state, error = _state(door, job, answer)
-    return _replaced(
+    return replace(
         known,
         query_id=answer.query_id,
         location=known.location or answer.location,
@@ -338,7 +337,7 @@ def _refused(door: str, asked: JobFacts, answer: _Answer | None, status: int) ->
     error = (answer.error if answer else None) or _HttpError()
     message = error.message or f"HTTP {status}"
     if door in ("jobs.insert", "jobs.query"):
-        return _replaced(asked, state="FAILED", error=message)
+        return replace(asked, state="FAILED", error=message)
     reason = (error.errors[0].reason if error.errors else None) or ""
     if (
         door != "jobs.getQueryResults"
@@ -347,7 +346,7 @@ def _refused(door: str, asked: JobFacts, answer: _Answer | None, status: int) ->
         or message.startswith("Not found: Job")
     ):
         return None
-    return _replaced(asked, state="DONE", error=message)
+    return replace(asked, state="DONE", error=message)
 
 
 def _refs(tables: "list[_Table] | tuple[()]", project: str | None) -> tuple[TableRef, ...]:
@@ -362,11 +361,6 @@ def _time(milliseconds: int | None) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 
 
-def _replaced(facts: JobFacts, **changes: object) -> JobFacts:
-    known = {each.name: getattr(facts, each.name) for each in fields(facts)}
-    return JobFacts(**(known | changes))
-
-
 # ------------------------------------------------------------------------------------------------- several exchanges
 
 _RANK: Final[dict[State, int]] = {"FAILED": 0, "PENDING": 1, "RUNNING": 2, "DONE": 3}
@@ -376,9 +370,9 @@ def merge(a: JobFacts, b: JobFacts) -> JobFacts:
     """Two parts of one job's story as one. The part that saw the job further along is believed; of equals, ``b``."""
     early, late = (b, a) if _RANK[a.state] > _RANK[b.state] else (a, b)
     joined: dict[str, object] = {}
-    for each in fields(JobFacts):
-        first, last = getattr(early, each.name), getattr(late, each.name)
-        joined[each.name] = first if last in (None, (), {}) else last
+    for name in JobFacts.__struct_fields__:
+        last = getattr(late, name)
+        joined[name] = getattr(early, name) if last is None or last in ((), {}) else last
     same_state = early.state == late.state
     joined["state"] = late.state
     joined["error"] = late.error or (early.error if same_state else None)

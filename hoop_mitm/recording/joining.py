@@ -1,11 +1,12 @@
 """Jobs, joined from the flows that touch them, also when these are folded at different times."""
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from hoop_mitm.bigquery.fingerprints import fingerprint
 from hoop_mitm.bigquery.jobs import JOB_DOORS, STATEMENT_DOORS, JobFacts, merge
@@ -23,9 +24,8 @@ _READS_A_TABLE = frozenset({"tabledata.list", "tables.get", CREATE_READ_SESSION}
 _JOBS_BY_KEY = "SELECT * FROM jobs WHERE key IN (FROM wanted)"
 _REMOVE_JOBS = "DELETE FROM jobs WHERE key IN (FROM wanted)"
 _JOBS_BY_DESTINATION = """
-    SELECT key, session_id, destination, started_at FROM jobs
+    SELECT key, session_id, destination, decision, state, started_at FROM jobs
     WHERE destination IS NOT NULL AND destination."table" IN (FROM wanted)
-    ORDER BY started_at
 """
 _READ_SESSIONS = "SELECT * FROM read_sessions WHERE name IN (FROM wanted)"
 
@@ -33,6 +33,8 @@ BIGQUERY, STATEMENT = "bigquery", "statement"
 
 #: With these a review ended and nothing was run. (``review.executed`` is said of what BigQuery refused.)
 _NOT_RUN = frozenset({"review.rejected", "review.expired", "review.withdrawn"})
+#: In these states BigQuery has the job.
+_TAKEN = frozenset({"PENDING", "RUNNING", "DONE"})
 
 type _Table = dict[str, str]
 type _JobRow = dict[str, Any]
@@ -101,10 +103,39 @@ class Joiner:
         self._seen = [_Seen(row, self._observation(row)) for row in sorted(rows, key=lambda row: row.seq)]
 
     def join(self, archive: ArchiveFile) -> dict[str, str]:
-        """Bring ``jobs`` and ``read_sessions`` up to date; which job each flow belongs to, by the flow's id."""
+        """Bring ``jobs`` and ``read_sessions`` up to date; which job each flow belongs to, by the flow's id.
+
+        Flow by flow, in the order of their records: what comes out is the same however they come in batches.
+        """
         keys: dict[str, str] = {}
-        jobs = self._join_jobs(archive, keys)
-        self._link_reads(archive, jobs, keys)
+        wanted = {name for seen in self._seen if (key := seen.key) for name in (key, _located(key, seen))}
+        jobs = {row["key"]: row for row in archive.rows_among(_JOBS_BY_KEY, wanted)} if wanted else {}
+        reading = {
+            table["table"] for seen in self._seen if seen.door in _READS_A_TABLE for table in tables_of(seen.note)
+        }
+        makers = _Makers(archive.rows_among(_JOBS_BY_DESTINATION, reading) if reading else ())
+        made: dict[str, dict[str, Any]] = {}
+        # An intent that was folded before its answer stands under its flow's id.
+        own: set[str] = set()
+        for seen in self._seen:
+            id_ = str(seen.note["id"])
+            if key := seen.key:
+                if _elsewhere(jobs.get(key), seen):
+                    # The same id in two locations is two jobs.
+                    key = _located(key, seen)
+                jobs[key] = _joined(jobs.get(key), key, seen)
+                makers.note(jobs[key])
+                keys[id_] = key
+                own.add(id_)
+            elif seen.door in _READS_A_TABLE and tables_of(seen.note):
+                if job := makers.of(seen):
+                    keys[id_] = job
+                if name := seen.observation.read_session:
+                    made.setdefault(name, _read_session(name, seen, job))
+        if own:
+            archive.execute_among(_REMOVE_JOBS, wanted | own)
+            archive.insert("jobs", jobs.values())
+        self._link_streams(archive, made, keys)
         return keys
 
     def _observation(self, row: Row) -> Observation:
@@ -121,51 +152,55 @@ class Joiner:
             operation["door"], note["state"], note["url"], note["status"], request=request, response=response
         )
 
-    def _join_jobs(self, archive: ArchiveFile, keys: dict[str, str]) -> dict[str, _JobRow]:
-        about = [(seen, key) for seen in self._seen if (key := seen.key)]
-        if not about:
-            return {}
-        wanted = {key for _, key in about} | {_located(key, seen) for seen, key in about}
-        # An intent that was folded before its answer stands under its flow's id.
-        own = {str(seen.note["id"]) for seen, _ in about}
-        jobs = {row["key"]: row for row in archive.rows_among(_JOBS_BY_KEY, list(wanted))}
-        for seen, key in about:
-            if _elsewhere(jobs.get(key), seen):
-                key = _located(key, seen)  # noqa: PLW2901 - the same id in two locations is two jobs
-            jobs[key] = _joined(jobs.get(key), key, seen)
-            keys[seen.note["id"]] = key
-        archive.execute_among(_REMOVE_JOBS, wanted | own)
-        archive.insert("jobs", jobs.values())
-        return jobs
-
-    def _link_reads(self, archive: ArchiveFile, jobs: dict[str, _JobRow], keys: dict[str, str]) -> None:
-        reading = [seen for seen in self._seen if seen.door in _READS_A_TABLE and tables_of(seen.note)]
+    def _link_streams(self, archive: ArchiveFile, made: dict[str, dict[str, Any]], keys: dict[str, str]) -> None:
         streaming = {seen.note["id"]: name for seen in self._seen if (name := _read_session_of(seen.note))}
-        made: dict[str, dict[str, Any]] = {}
-        if reading:
-            names = list({table["table"] for seen in reading for table in tables_of(seen.note)})
-            results = [*archive.rows_among(_JOBS_BY_DESTINATION, names), *jobs.values()]
-            for seen in reading:
-                job = _job_that_made(results, seen)
-                if job:
-                    keys[seen.note["id"]] = job
-                if name := seen.observation.read_session:
-                    made[name] = {
-                        "name": name,
-                        "session_id": seen.note["session"] and seen.note["session"]["id"],
-                        "flow_id": seen.note["id"],
-                        "job_key": job,
-                        "source": tables_of(seen.note)[0],
-                        "created_at": datetime.fromisoformat(seen.note["started_at"]),
-                    }
         if not made and not streaming:
             return
-        known = {row["name"]: row for row in archive.rows_among(_READ_SESSIONS, list({*made, *streaming.values()}))}
+        known = {row["name"]: row for row in archive.rows_among(_READ_SESSIONS, {*made, *streaming.values()})}
         archive.insert("read_sessions", [row for name, row in made.items() if name not in known])
         for flow, name in streaming.items():
-            session = made.get(name) or known.get(name)
+            session = known.get(name) or made.get(name)
             if session and session["job_key"]:
                 keys[flow] = session["job_key"]
+
+
+class _Makers:
+    """Which job made what stands in a table, of those whose results go there."""
+
+    def __init__(self, jobs: Iterable[_JobRow]) -> None:
+        self._into: dict[tuple[str | None, TableRef], dict[str, _JobRow]] = {}
+        self._place: dict[str, tuple[str | None, TableRef]] = {}
+        for job in jobs:
+            self.note(job)
+
+    def note(self, job: _JobRow) -> None:
+        """``job`` is as this row says from now on."""
+        key = job["key"]
+        if (before := self._place.pop(key, None)) is not None:
+            del self._into[before][key]
+        # One that BigQuery was not sent, or did not take, or has not answered for, made nothing.
+        if job["destination"] is not None and job["decision"] == "allow" and job["state"] in _TAKEN:
+            place = self._place[key] = (job["session_id"], TableRef(**job["destination"]))
+            self._into.setdefault(place, {})[key] = job
+
+    def of(self, seen: _Seen) -> str | None:
+        """The latest job of the same session whose result went to the table that is read."""
+        session = seen.note["session"] and seen.note["session"]["id"]
+        found = [
+            job for table in tables_of(seen.note) for job in self._into.get((session, TableRef(**table)), {}).values()
+        ]
+        return str(max(found, key=lambda job: (job["started_at"], job["key"]))["key"]) if found else None
+
+
+def _read_session(name: str, seen: _Seen, job: str | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "session_id": seen.note["session"] and seen.note["session"]["id"],
+        "flow_id": seen.note["id"],
+        "job_key": job,
+        "source": tables_of(seen.note)[0],
+        "created_at": datetime.fromisoformat(seen.note["started_at"]),
+    }
 
 
 def tables_of(note: dict[str, Any]) -> list[_Table]:
@@ -191,7 +226,7 @@ def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
     if old:
         known = _facts(old)
         # Whatever BigQuery says is further along than what the gateway said of a job that waited.
-        facts = merge(dataclasses.replace(known, state="FAILED", error=None) if approved else known, fresh)
+        facts = merge(replace(known, state="FAILED", error=None) if approved else known, fresh)
     row = old or _first_row(key, seen)
     if approved or (old and seen.door in STATEMENT_DOORS and old["statement"] is None):
         # The job waited, or was seen in a poll before; now comes the one who asked BigQuery for it.
@@ -212,9 +247,9 @@ def _joined(old: _JobRow | None, key: str, seen: _Seen) -> _JobRow:
         "fingerprint": _fingerprint(statement) if statement else None,
         "statement_type": facts.statement_type,
         "job_type": facts.job_type,
-        "referenced_tables": [dataclasses.asdict(table) for table in tables],
+        "referenced_tables": [_plain(table) for table in tables],
         "tables_from": tables_from,
-        "destination": dataclasses.asdict(facts.destination) if facts.destination else None,
+        "destination": _plain(facts.destination) if facts.destination else None,
         "labels": list(facts.labels.items()),
         "dry_run": facts.dry_run,
         "state": state,
@@ -240,6 +275,10 @@ def _tables(
     if not statement:
         return (), None
     return _tables_read(statement, facts.project or "", seen.observation.default_dataset), STATEMENT
+
+
+def _plain(table: TableRef) -> _Table:
+    return {"project": table.project, "dataset": table.dataset, "table": table.table}
 
 
 def _refs(row: _JobRow) -> tuple[TableRef, ...]:
@@ -317,17 +356,6 @@ def _located(key: str, seen: _Seen) -> str:
 def _elsewhere(old: _JobRow | None, seen: _Seen) -> bool:
     job = seen.observation.job
     return bool(old and job and job.location and old["location"] and old["location"].lower() != job.location.lower())
-
-
-def _job_that_made(results: Iterable[_JobRow], seen: _Seen) -> str | None:
-    """The latest job of the same session whose result went to the table that is read."""
-    session = seen.note["session"] and seen.note["session"]["id"]
-    tables = tables_of(seen.note)
-    found = None
-    for job in results:
-        if job["session_id"] == session and job["destination"] in tables:
-            found = job["key"]
-    return found
 
 
 def _read_session_of(note: dict[str, Any]) -> str | None:

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from hoop_mitm.bigquery import framing
 from hoop_mitm.bigquery.jobs import JOB_DOORS, STATEMENT_DOORS, JobFacts, job_facts

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from google.cloud.bigquery_storage_v1 import types
 
+from hoop_mitm.archive.verify import verify
 from hoop_mitm.bigquery.operation import Resource, TableRef
 from hoop_mitm.policy.verdict import Verdict
 from hoop_mitm.recording.records import FlowRecord
@@ -20,6 +21,7 @@ from tests.recording.building import (
     QUERY,
     READ_ROWS,
     RESULTS,
+    SESSION,
     ask,
     ask_one,
     flow,
@@ -289,6 +291,93 @@ def test_rows_that_are_listed_from_a_result_table_belong_to_its_job(gateway: Gat
     gateway.fold(insert())
     gateway.fold(flow(LIST_ROWS, None, {"rows": []}, tables=(RESULT,), method="GET"))
     assert ask(gateway.layout.directory, "SELECT DISTINCT job_key FROM flows") == [("acme:job1",)]
+
+
+TABLE = {"projectId": "acme", "datasetId": "shop", "tableId": "daily"}
+
+
+def write_into_table(number: int) -> FlowRecord:
+    """A job whose result goes to a table that others go to as well, as dbt's do."""
+    at = SESSION.started_at + timedelta(seconds=number)
+    query = {"query": {"query": STATEMENT, "destinationTable": TABLE}}
+    body = {"jobReference": REFERENCE | {"jobId": f"job{number}"}, "configuration": query}
+    answer = body | {"status": {"state": "RUNNING"}}
+    return flow(
+        INSERT,
+        body,
+        answer,
+        url=f"{BASE}/jobs",
+        statement=STATEMENT,
+        id=f"{number:04}",
+        started_at=at,
+        ended_at=at,
+    )
+
+
+def list_table(number: int) -> FlowRecord:
+    at = SESSION.started_at + timedelta(seconds=number)
+    table = TableRef("acme", "shop", "daily")
+    return flow(
+        LIST_ROWS,
+        None,
+        {"rows": []},
+        tables=(table,),
+        method="GET",
+        id=f"{number:04}",
+        started_at=at,
+        ended_at=at,
+    )
+
+
+UNANSWERED: dict[str, Any] = {"state": "open", "ended_at": None, "status": None, "response": message()}
+REFUSED: dict[str, Any] = {"status": 400, "response": message({"error": {"code": 400, "message": "No.", "errors": []}})}
+WAITING: dict[str, Any] = {"state": "held", "verdict": Verdict("review", "policy.deletions", "Held.")}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_rows_belong_to_the_last_job_before_that_went_to_their_table_however_they_are_folded(
+    gateway: Gateway, size: int
+) -> None:
+    """What is not in an earlier batch is no reason to be overlooked, and what is in the same one may come later."""
+    flows = [
+        list_table(10),
+        write_into_table(11),
+        list_table(12),
+        write_into_table(13),
+        list_table(14),
+        # None of these has written anything.
+        replace(write_into_table(15), **REFUSED),
+        replace(write_into_table(16), **WAITING),
+        replace(write_into_table(17), **UNANSWERED),
+        list_table(18),
+        flow(
+            GET,
+            None,
+            {"jobReference": REFERENCE | {"jobId": "job11"}, "status": {"state": "DONE"}},
+            url=f"{BASE}/jobs/job11?location=EU",
+            method="GET",
+        ),
+        list_table(20),
+        write_into_table(17),
+        list_table(22),
+    ]
+    # Else what is under way is not taken over yet.
+    gateway.hold.release()
+    for some in portions(flows, size):
+        gateway.fold(*some)
+    gateway.journal.sign("close")
+    gateway.fold()
+    directory = gateway.layout.directory
+    read = dict(ask(directory, "SELECT id, job_key FROM flows WHERE door = 'tabledata.list'"))
+    assert read == {
+        "0010": None,
+        "0012": "acme:job11",
+        "0014": "acme:job13",
+        "0018": "acme:job13",
+        "0020": "acme:job13",
+        "0022": "acme:job17",
+    }
+    assert verify(directory / "hoop.duckdb").findings == ()
 
 
 HELD = {"jobReference": REFERENCE, "configuration": {"query": {"query": STATEMENT}}, "status": {"state": "PENDING"}}
