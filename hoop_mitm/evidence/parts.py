@@ -50,11 +50,16 @@ FIELDS: Mapping[str, Mapping[str, tuple[str, Any]]] = {
     },
 }
 
-#: The same, with each path taken apart: to join is done for every record that is read.
-_PLACES: Mapping[str, tuple[tuple[str, str, tuple[str, ...], str, Any], ...]] = {
-    kind: tuple(
-        (path, part, (*path.split(".")[:-1],), path.split(".")[-1], empty) for path, (part, empty) in fields.items()
-    )
+#: The same by kind and part, with each path taken apart: to join is done for every record that is read.
+_PLACES: Mapping[str, Mapping[str, Mapping[str, tuple[tuple[str, ...], str, Any]]]] = {
+    kind: {
+        part: {
+            path: ((*path.split(".")[:-1],), path.split(".")[-1], empty)
+            for path, (named, empty) in fields.items()
+            if named == part
+        }
+        for part in PARTS
+    }
     for kind, fields in FIELDS.items()
 }
 
@@ -98,19 +103,17 @@ def join(skeleton: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) ->
     """The record's fields again. ``skeleton`` and the values of ``parts`` are parsed; a part that is gone is empty."""
     note = {key: value for key, value in skeleton.items() if key not in ("kind", "parts")}
     sealed = skeleton.get("parts", {})
-    for path, part, outer, name, empty in _PLACES.get(str(skeleton.get("kind")), ()):
+    for part, places in _PLACES.get(str(skeleton.get("kind")), {}).items():
         if part not in sealed:
             continue
         fields = parts.get(part)
-        if fields is None:
-            value = empty
-        elif path in fields:
-            value = fields[path]
-        else:
-            continue
-        holder: Any = note
-        for key in outer:
-            holder = holder.get(key) if isinstance(holder, dict) else None
-        if isinstance(holder, dict):
-            holder[name] = value
+        for path in places if fields is None else fields:
+            if (place := places.get(path)) is None:
+                continue
+            outer, name, empty = place
+            holder: Any = note
+            for key in outer:
+                holder = holder.get(key) if isinstance(holder, dict) else None
+            if isinstance(holder, dict):
+                holder[name] = empty if fields is None else fields[path]
     return note

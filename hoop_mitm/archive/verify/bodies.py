@@ -1,5 +1,6 @@
 """The stored bodies: is each what a record committed to, is every one there, and does none lie there that no record names?"""
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,6 +183,12 @@ def _whole(file: File, hash_: bytes, looked: Looked) -> None:
         )
 
 
+@functools.cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """One for all: to make it takes longer than to use it. A process looks at one body at a time."""
+    return zstandard.ZstdDecompressor()
+
+
 def plain_part(data: bytes | None, size: int | None) -> bytes | None:
     """A part decompressed; ``None`` when it is not one zstd frame of ``size`` bytes. Never more than a part can have."""
     if data is None or size is None or not 0 < size <= _PART:
@@ -190,7 +197,7 @@ def plain_part(data: bytes | None, size: int | None) -> bytes | None:
         # A frame says itself how long it is, and would be believed.
         if zstandard.frame_content_size(data) not in (size, -1):
             return None
-        plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=size, allow_extra_data=False)
+        plain = _decompressor().decompress(data, max_output_size=size, allow_extra_data=False)
     except (zstandard.ZstdError, MemoryError):
         return None
     return plain if len(plain) == size else None

@@ -20,7 +20,7 @@ from hoop_mitm.archive.verify.derived import says, values
 from hoop_mitm.archive.verify.file import File, UnreadableError
 from hoop_mitm.archive.verify.report import Findings, Place, shortened
 from hoop_mitm.bigquery.jobs import JOB_DOORS
-from hoop_mitm.evidence import PARTS, join
+from hoop_mitm.evidence import join
 from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.joining import LARGEST_BODY, Joiner
 from hoop_mitm.recording.observing import CREATE_READ_SESSION
@@ -30,7 +30,7 @@ from hoop_mitm.recording.unfolded import Row
 
 #: Exchanges that a worker joins together, at least; and how many it holds at once.
 GROUP = 2**14
-_AT_ONCE, _BYTES_AT_ONCE = 1000, 2**26
+_AT_ONCE, _BYTES_AT_ONCE = 4096, 2**26
 #: Exchanges that tell something of jobs in their bodies.
 _TELLING = JOB_DOORS | {CREATE_READ_SESSION}
 
@@ -46,10 +46,12 @@ _SHARED = """
 #: Errors that come of what a record holds.
 _UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, duckdb.Error, pa.ArrowException)
 
+#: The parts that tell of jobs: who asked does not.
+_TOLD = ("statement", "exchange")
 _FLOWS = f"""
     SELECT
         records.chain, records.seq, encode(records.data) AS data,
-        {", ".join(f"encode({name}) AS {name}" for name in PARTS)},
+        {", ".join(f"encode({name}) AS {name}" for name in _TOLD)},
         flows.job_key, encode(observations.data) AS learnt
     FROM file.main.flows
     JOIN file.main.records ON records.chain = flows.chain AND records.seq = flows.seq
@@ -64,10 +66,11 @@ _BODIES = """
     WHERE rowid IN (SELECT rowid FROM file.main.bodies WHERE hash IN (SELECT hash FROM wanted))
     ORDER BY hash, part
 """
-_JOBS = "SELECT * FROM file.main.jobs WHERE session_id IN (SELECT id FROM mine) OR key IN (SELECT key FROM ours)"
-_READ_SESSIONS = """
-    SELECT * FROM file.main.read_sessions
-    WHERE session_id IN (SELECT id FROM mine) OR name IN (SELECT name FROM ours)
+# As above.
+_ROWS = """
+    SELECT * FROM file.main.{table} WHERE rowid IN (
+        SELECT rowid FROM file.main.{table} WHERE session_id IN (SELECT id FROM mine) OR {key} IN (SELECT {key} FROM ours)
+    )
 """
 _FROM_NO_FLOW = """
     SELECT session_id, {key} FROM file.main.{table}
@@ -168,8 +171,8 @@ def join_again(file: File, group: Group) -> Joined:
             joined.flows += len(some)
             _compare_keys(some, keys, joined.findings)
         comparing = _Comparing(file, scratch, _ids(group), joined.findings)
-        joined.jobs = comparing.compare("jobs", "key", _JOBS)
-        joined.read_sessions = comparing.compare("read_sessions", "name", _READ_SESSIONS)
+        joined.jobs = comparing.compare("jobs", "key")
+        joined.read_sessions = comparing.compare("read_sessions", "name")
     except UnreadableError as error:
         words = f"The file cannot be read here, it is damaged: {error}"
         joined.findings.add("file.damaged", words, Place(seq=group.first, last=group.last, table="flows"))
@@ -293,7 +296,7 @@ def _rows(batch: pa.RecordBatch, findings: Findings) -> Iterator[tuple[Row, str 
         *(column.to_pylist() for column in batch.columns), strict=True
     ):
         try:
-            parts = {name: orjson.loads(text) for name, text in zip(PARTS, texts, strict=True) if text is not None}
+            parts = {name: orjson.loads(text) for name, text in zip(_TOLD, texts, strict=True) if text is not None}
             note = join(orjson.loads(data), parts)
             if learnt is not None:
                 note["observed"] = observation_of(learnt)
@@ -350,11 +353,12 @@ class _Comparing:
     mine: pa.Table
     findings: Findings
 
-    def compare(self, table: str, key: str, question: str) -> int:
+    def compare(self, table: str, key: str) -> int:
         """Compare the rows of ``table``; how many were joined."""
         joined = self.scratch.table(table)
         must = dict(_dicts(joined, key))
         stored: dict[Any, dict[str, Any]] = {}
+        question = _ROWS.format(table=table, key=key)
         for batch in self.file.batches(question, rows=_AT_ONCE, mine=self.mine, ours=joined.select([key])):
             stored |= _dicts(batch, key)
         times = {each.name for each in joined.schema if pa.types.is_timestamp(each.type)}

@@ -1,5 +1,6 @@
 """Work on a file in several processes, each of which has it open for itself."""
 
+import gc
 import multiprocessing
 import os
 from collections import deque
@@ -83,6 +84,9 @@ def _open(path: Path) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Thousands of records at a time, without circles: to look for some in them costs more than all else.
+    gc.freeze()
+    gc.disable()
     _mine = File(path, wait=1)
 
 
