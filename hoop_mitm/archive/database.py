@@ -15,7 +15,7 @@ from hoop_mitm.errors import ArchiveBusy, ArchiveError
 if TYPE_CHECKING:
     import duckdb
 
-VERSION = 3
+VERSION = 4
 
 # An archive may come from anyone: its views must not reach out of the file, and nothing is fetched to read it.
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {

@@ -103,7 +103,9 @@ def _pair_by_id(jobs: Iterable[Ran], recorded: Iterable[Recorded], result: Compa
             by_id[record.project, record.id].append(record)
     rest = []
     for job in jobs:
-        found = next((each for each in by_id.get((job.project, job.id), ()) if _is(job, each)), None)
+        named = [each for each in by_id.get((job.project, job.id), ()) if _is(job, each)]
+        # One whose answer nobody saw comes last: where another is known to be BigQuery's, it is that one.
+        found = min(named, key=lambda each: each.state == "UNKNOWN", default=None)
         if found is None:
             rest.append(job)
         else:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from hoop_mitm.errors import RecordingError
 from hoop_mitm.recording.layout import Layout, sync_directory
 
-VERSION = 3
+VERSION = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Small row groups keep the stall of a checkpoint short.

@@ -130,7 +130,8 @@ class Fold:
         self._remarks: list[Remark] = []
         self._mark: _Mark | None = None
         self._first_seen: dict[int, float] = {}
-        self._most = _MOST_ROWS
+        # How long one takes on this disk is not known yet.
+        self._most = _LEAST_ROWS
 
     def close(self) -> None:
         if self._kept:

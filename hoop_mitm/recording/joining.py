@@ -19,7 +19,11 @@ from hoop_mitm.sql import tables_read
 
 #: Larger requests are uploads; larger answers hold rows, and the job's facts come with other answers as well.
 LARGEST_BODY = 64 * 2**20
+#: Exchanges that tell something of jobs in their bodies.
+_TELLING = JOB_DOORS | {CREATE_READ_SESSION}
 _READS_A_TABLE = frozenset({"tabledata.list", "tables.get", CREATE_READ_SESSION})
+READING_DOORS = _READS_A_TABLE | {"storage.ReadRows"}
+"""Doors whose exchanges are joined to the job that made what they read."""
 
 _JOBS_BY_KEY = "SELECT * FROM jobs WHERE key IN (FROM wanted)"
 _REMOVE_JOBS = "DELETE FROM jobs WHERE key IN (FROM wanted)"
@@ -33,6 +37,8 @@ BIGQUERY, STATEMENT = "bigquery", "statement"
 
 #: With these a review ended and nothing was run. (``review.executed`` is said of what BigQuery refused.)
 _NOT_RUN = frozenset({"review.rejected", "review.expired", "review.withdrawn"})
+#: So the gateway itself sends what reviewers let run.
+_APPROVED = "review.approved"
 #: In these states BigQuery has the job.
 _TAKEN = frozenset({"PENDING", "RUNNING", "DONE"})
 
@@ -69,8 +75,30 @@ class _Seen:
         return self.is_held and self.note["verdict"]["rule"] in _NOT_RUN
 
     @property
+    def is_accepted(self) -> bool:
+        """Whether BigQuery took what was asked for."""
+        job = self.observation.job
+        return self.note["state"] in {"complete", "truncated"} and (job is None or job.state != "FAILED")
+
+    def tells_of(self, known: _JobRow | None) -> bool:
+        """Whether it tells of the job ``known`` (``None``: of which nothing is known yet), which has the id that it names.
+
+        Clients choose the ids of their jobs. A request that was refused, or has no answer, or is held under an id that is
+        taken, stands alone: else whoever sends a second statement with the id of a first one would hide that one.
+        """
+        if self.door not in STATEMENT_DOORS or self.is_denied:
+            return True
+        if self.note["state"] == "open":
+            return False
+        if self.is_held:
+            return known is None or known["decision"] == "review"
+        if self.note["verdict"]["rule"] == _APPROVED:
+            return known is None or known["decision"] == "review" or known["rule"] == _APPROVED
+        return self.is_accepted and (known is None or known["decision"] == "allow")
+
+    @property
     def key(self) -> str | None:
-        """The job that it is about; its own id where BigQuery gave none."""
+        """The job whose id it names; its own id where BigQuery gave none."""
         job = self.observation.job
         if self.note["session"] is None or (job is None and not (self.door in STATEMENT_DOORS and self.is_denied)):
             return None
@@ -123,6 +151,8 @@ class Joiner:
                 if _elsewhere(jobs.get(key), seen):
                     # The same id in two locations is two jobs.
                     key = _located(key, seen)
+                if not seen.tells_of(jobs.get(key)):
+                    key = id_
                 jobs[key] = _joined(jobs.get(key), key, seen)
                 makers.note(jobs[key])
                 keys[id_] = key
@@ -145,7 +175,7 @@ class Joiner:
             return Observation()
         if "observed" in note:
             return from_plain(note["observed"])
-        if operation["door"] not in JOB_DOORS | {CREATE_READ_SESSION}:
+        if operation["door"] not in _TELLING:
             return Observation()
         request, response = (self._bodies.body(row, side, LARGEST_BODY) for side in ("request", "response"))
         return observe(
@@ -184,10 +214,15 @@ class _Makers:
             self._into.setdefault(place, {})[key] = job
 
     def of(self, seen: _Seen) -> str | None:
-        """The latest job of the same session whose result went to the table that is read."""
+        """The latest job of the same session whose result went to the table that is read, and that was asked for before."""
+        read_at = datetime.fromisoformat(seen.note["started_at"])
         session = seen.note["session"] and seen.note["session"]["id"]
         found = [
-            job for table in tables_of(seen.note) for job in self._into.get((session, TableRef(**table)), {}).values()
+            job
+            for table in tables_of(seen.note)
+            for job in self._into.get((session, TableRef(**table)), {}).values()
+            # Where only some records are joined again, the jobs that came later are there already.
+            if job["started_at"] <= read_at
         ]
         return str(max(found, key=lambda job: (job["started_at"], job["key"]))["key"]) if found else None
 
@@ -200,6 +235,17 @@ def _read_session(name: str, seen: _Seen, job: str | None) -> dict[str, Any]:
         "job_key": job,
         "source": tables_of(seen.note)[0],
         "created_at": datetime.fromisoformat(seen.note["started_at"]),
+    }
+
+
+def telling_bodies(rows: Iterable[Row]) -> set[str]:
+    """The names (hexadecimal) of the bodies that a :class:`Joiner` reads of these records."""
+    return {
+        note["hash"]
+        for row in rows
+        if "observed" not in row.note and (row.note.get("operation") or {}).get("door") in _TELLING
+        for side in ("request", "response")
+        if (note := row.body_note(side)) and note["size"] <= LARGEST_BODY
     }
 
 
@@ -308,7 +354,7 @@ def _is_sent(old: _JobRow | None, seen: _Seen) -> bool:
         old
         and old["decision"] == "review"
         and seen.door in STATEMENT_DOORS
-        and seen.note["verdict"]["decision"] == "allow"
+        and seen.note["verdict"]["rule"] == _APPROVED
     )
 
 

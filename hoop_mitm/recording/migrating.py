@@ -9,9 +9,11 @@ from pathlib import Path
 
 import duckdb
 
+from hoop_mitm.bigquery.jobs import STATEMENT_DOORS
 from hoop_mitm.errors import RecordingError
 from hoop_mitm.identity.session import IMPORTED
 from hoop_mitm.recording.archive_file import VERSION, ArchiveFile, attached, attaching, fill, version_of
+from hoop_mitm.recording.joining import READING_DOORS
 from hoop_mitm.recording.layout import Hold, Layout, sync_directory
 from hoop_mitm.recording.remarks import Remark
 
@@ -19,6 +21,7 @@ from hoop_mitm.recording.remarks import Remark
 _FROM: Mapping[int, Mapping[str, str]] = {
     1: {"bodies": "SELECT *, ''::BLOB AS salt FROM archive.bodies"},
     2: {},
+    3: {},
 }
 
 #: Those that both have; others are somebody's own, and stay in the old file.
@@ -31,20 +34,29 @@ _MACROS = """
     SELECT function_name, macro_definition FROM duckdb_functions()
     WHERE database_name = 'archive' AND function_name = 'usd_per_tib' AND function_type = 'macro'
 """
+
+
+def _listed(doors: frozenset[str]) -> str:
+    return ", ".join(f"'{door}'" for door in sorted(doors))
+
+
 # Up to version 2 a job that was ever held said so for good, whatever became of it, and jobs of imported files were not kept
-# apart from others that are called the same.
+# apart from others that are called the same. Up to version 3 a request that BigQuery refused could give its text to the job
+# that had the id, and which job a read was of hung on what was folded together.
 _JOINED_OTHERWISE = f"""
     SELECT job_key FROM flows WHERE job_key IS NOT NULL AND chain IS NOT NULL AND (
         decision = 'review' OR session_id IN (SELECT id FROM sessions WHERE connection = '{IMPORTED}')
+        OR (door IN ({_listed(STATEMENT_DOORS)}) AND (state IN ('open', 'failed') OR status >= 400))
     )
-"""  # noqa: S608 - a name of ours
-_THEIR_FLOWS = (
-    f"SELECT chain, seq FROM flows WHERE chain IS NOT NULL AND job_key IN ({_JOINED_OTHERWISE}) ORDER BY seq, chain"  # noqa: S608
-)
+"""  # noqa: S608 - names of ours
+_THEIR_FLOWS = f"""
+    SELECT chain, seq FROM flows
+    WHERE chain IS NOT NULL AND session_id IS NOT NULL
+        AND (job_key IN ({_JOINED_OTHERWISE}) OR door IN ({_listed(READING_DOORS)}))
+    ORDER BY seq, chain
+"""  # noqa: S608 - as above
 _REMOVE = f"DELETE FROM jobs WHERE key IN ({_JOINED_OTHERWISE})"  # noqa: S608 - a question of ours
-_REMOVE_READS = (
-    f"DELETE FROM read_sessions WHERE session_id IN (SELECT id FROM sessions WHERE connection = '{IMPORTED}')"  # noqa: S608
-)
+_REMOVE_READS = "DELETE FROM read_sessions WHERE flow_id IN (SELECT id FROM flows WHERE chain IS NOT NULL)"
 _MADE_AT = "UPDATE fresh.archive SET created_at = (SELECT created_at FROM archive.archive)"
 
 

@@ -1,5 +1,5 @@
 -- The archive. Written by the fold, read by everyone; the comments are the documentation.
--- Version 3.
+-- Version 4.
 --
 -- No primary keys: the fold keeps ids unique itself, and DuckDB's key indexes would triple the time
 -- that it holds the file and add half to the file's size.
@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     ended_at          TIMESTAMPTZ
 );
 COMMENT ON TABLE jobs IS 'One BigQuery job, joined from all the flows that touch it; also estimates (dry runs) and statements that were denied and so never became a job.';
-COMMENT ON COLUMN jobs.key IS 'project:jobId (project:location.jobId where the same id exists in two locations), or the flow''s id when BigQuery gave no job id. Of an imported file the chain and a slash stand before it. Unique.';
+COMMENT ON COLUMN jobs.key IS 'project:jobId (project:location.jobId where the same id exists in two locations), or the flow''s id: when BigQuery gave no job id, refused it, or has not answered, and for what is held under an id that is taken. Of an imported file the chain and a slash stand before it. Unique.';
 COMMENT ON COLUMN jobs.session_id IS 'The session that started it (sessions.id).';
 COMMENT ON COLUMN jobs.id IS 'BigQuery''s job id; NULL for denied statements, dry runs and queries that ran without a job.';
 COMMENT ON COLUMN jobs.project IS 'The project that the job ran in and that pays.';

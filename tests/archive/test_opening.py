@@ -103,7 +103,7 @@ def newer(path):
         (garbage, "is not a hoop-mitm recording: it is no DuckDB file"),
         (empty_file, "not a hoop-mitm recording"),
         (other_database, "is a DuckDB file, but not a hoop-mitm recording"),
-        (newer, r"version 99 .* hoop-mitm 99; this program reads up to version 3\. Upgrade"),
+        (newer, r"version 99 .* hoop-mitm 99; this program reads up to version 4\. Upgrade"),
     ],
 )
 def test_what_is_no_archive_is_refused_in_plain_words(tmp_path, make, words):

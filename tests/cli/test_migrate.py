@@ -30,15 +30,15 @@ def test_a_reader_names_the_command_and_can_read_afterwards(old: Path) -> None:
     alone = old.rename(old.parent / "evidence.duckdb")
     assert f"hoop-mitm migrate {alone}" in run("sessions", "--db", alone, expect=3).output
     said = run("migrate", alone).stdout
-    assert "has version 3 now" in said
+    assert "has version 4 now" in said
     assert "evidence.duckdb.v1-backup" in said
     assert json.loads(run("sessions", "--db", alone, "--json").stdout)
-    assert "has version 3 already" in run("migrate", alone).stdout
+    assert "has version 4 already" in run("migrate", alone).stdout
 
 
 def test_for_programs(old: Path) -> None:
     answer = json.loads(run("migrate", old, "--json").stdout)
-    assert answer == {"path": str(old), "version": 3, "old_version": 1, "backup": f"{old}.v1-backup"}
+    assert answer == {"path": str(old), "version": 4, "old_version": 1, "backup": f"{old}.v1-backup"}
     assert json.loads(run("migrate", old, "--json").stdout)["backup"] is None
 
 

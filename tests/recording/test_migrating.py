@@ -116,6 +116,26 @@ def test_in_version_two_what_was_imported_told_of_the_gateways_own_jobs(tmp_path
     assert set(report.found) == {"chain.unsigned"}
 
 
+def test_up_to_version_three_a_refused_request_gave_its_text_to_the_job_with_its_id(tmp_path: Path) -> None:
+    directory = unpacked("joined", tmp_path, version=3)
+    question = "SELECT id, statement, state FROM jobs WHERE id = 'hidden' ORDER BY state DESC"
+    reads = "SELECT job_key FROM flows WHERE door = 'tabledata.list' ORDER BY seq"
+    assert ask(directory, question) == [("hidden", "SELECT 1", "RUNNING")]
+    assert ask(directory, reads) == [("acme:second",), ("acme:second",)]
+
+    done = migrate(directory / "hoop.duckdb")
+
+    assert done is not None
+    assert done.old_version == 3
+    assert ask(directory, question) == [
+        ("hidden", "DELETE FROM shop.orders WHERE true", "RUNNING"),
+        ("hidden", "SELECT 1", "FAILED"),
+    ]
+    assert ask(directory, reads) == [("acme:first",), ("acme:second",)]
+    report = verify(directory / "hoop.duckdb")
+    assert report.verified, report.findings
+
+
 def test_the_old_file_is_beside_it_as_it_was(old: Path) -> None:
     before = (old / "hoop.duckdb").read_bytes()
     done = migrate(old / "hoop.duckdb")

@@ -19,11 +19,9 @@ from hoop_mitm.archive.verify.bodies import plain_part
 from hoop_mitm.archive.verify.derived import says, values
 from hoop_mitm.archive.verify.file import File, UnreadableError
 from hoop_mitm.archive.verify.report import Findings, Place, shortened
-from hoop_mitm.bigquery.jobs import JOB_DOORS
 from hoop_mitm.evidence import join
 from hoop_mitm.recording.archive_file import ArchiveFile
-from hoop_mitm.recording.joining import LARGEST_BODY, Joiner
-from hoop_mitm.recording.observing import CREATE_READ_SESSION
+from hoop_mitm.recording.joining import Joiner, telling_bodies
 from hoop_mitm.recording.retention.learnt import observation_of
 from hoop_mitm.recording.sealing import Sealed
 from hoop_mitm.recording.unfolded import Row
@@ -31,8 +29,6 @@ from hoop_mitm.recording.unfolded import Row
 #: Exchanges that a worker joins together, at least; and how many it holds at once.
 GROUP = 2**14
 _AT_ONCE, _BYTES_AT_ONCE = 4096, 2**26
-#: Exchanges that tell something of jobs in their bodies.
-_TELLING = JOB_DOORS | {CREATE_READ_SESSION}
 
 _SESSIONS = """
     SELECT session_id, count(*), min(seq) AS first, max(seq) FROM file.main.flows
@@ -239,13 +235,7 @@ class _Bodies:
 
     def load(self, rows: Sequence[Row]) -> None:
         """Have the bodies of ``rows`` at hand, and no others."""
-        wanted = {
-            bytes.fromhex(note["hash"])
-            for row in rows
-            if "observed" not in row.note and (row.note["operation"] or {}).get("door") in _TELLING
-            for side in ("request", "response")
-            if (note := row.body_note(side)) and note["size"] <= LARGEST_BODY
-        }
+        wanted = {bytes.fromhex(name) for name in telling_bodies(rows)}
         self._parts = {}
         table = pa.table({"hash": pa.array(wanted, pa.binary())})
         for name, size, data in self._file.rows_with(_BODIES, wanted=table) if wanted else ():

@@ -10,7 +10,7 @@ import zstandard
 
 from hoop_mitm.evidence import PARTS, join
 from hoop_mitm.recording.archive_file import ArchiveFile
-from hoop_mitm.recording.joining import Joiner
+from hoop_mitm.recording.joining import Joiner, telling_bodies
 from hoop_mitm.recording.retention.learnt import observation_of
 from hoop_mitm.recording.retention.source import Source
 from hoop_mitm.recording.sealing import Sealed
@@ -28,17 +28,26 @@ _RECORDS = """
     WHERE records.chain = ? AND records.seq BETWEEN ? AND ?
     ORDER BY records.seq
 """
-_BODY = "SELECT size, data FROM bodies WHERE hash = ? ORDER BY part"
+_BODIES = """
+    SELECT hash, size, data FROM bodies
+    WHERE rowid IN (SELECT rowid FROM bodies WHERE hash IN (SELECT from_hex(value) FROM wanted))
+    ORDER BY hash, part
+"""
 _LOST_AGAIN = f"UPDATE flows SET error = '{LOST}' WHERE state = 'open' AND error IS NULL AND id IN (FROM wanted)"  # noqa: S608
-_MOVE = "UPDATE flows SET job_key = ? WHERE id = ? AND job_key <> ?"
+_MOVE = """
+    UPDATE flows SET job_key = batch.job_key FROM batch
+    WHERE flows.id = batch.id AND flows.job_key IS DISTINCT FROM batch.job_key
+"""
 _AT_ONCE = 2000
 
 
 class _Kept:
-    """Bodies of records, as the archive holds them."""
+    """Bodies of some records, as the archive holds them."""
 
-    def __init__(self, archive: ArchiveFile) -> None:
-        self._archive = archive
+    def __init__(self, archive: ArchiveFile, rows: Sequence[Row]) -> None:
+        self._parts: dict[bytes, list[dict[str, Any]]] = {}
+        for part in archive.rows_among(_BODIES, telling_bodies(rows)):
+            self._parts.setdefault(part["hash"], []).append(part)
 
     def body(self, row: Row, side: str, most: int) -> bytes | None:
         """A whole body; ``None`` when there is none or it is larger than ``most`` bytes."""
@@ -46,7 +55,7 @@ class _Kept:
         if note is None or note["size"] > most:
             return None
         decompress = zstandard.ZstdDecompressor().decompress
-        parts = self._archive.rows(_BODY, [bytes.fromhex(note["hash"])])
+        parts = self._parts.get(bytes.fromhex(note["hash"]))
         try:
             return b"".join(decompress(part["data"], max_output_size=part["size"]) for part in parts) if parts else None
         except zstandard.ZstdError:
@@ -55,9 +64,9 @@ class _Kept:
 
 def rejoin(source: Source, archive: ArchiveFile) -> None:
     """Make what :func:`copy` left out again, in the open ``archive``."""
-    kept = _Kept(archive)
     for some in itertools.batched(source.stream(_REDONE), _AT_ONCE):
-        batch = Batch(kept, list(_rows(archive, some)))
+        rows = list(_rows(archive, some))
+        batch = Batch(_Kept(archive, rows), rows)
         archive.begin()
         batch.fold_into(archive)
         archive.commit()
@@ -67,12 +76,14 @@ def rejoin(source: Source, archive: ArchiveFile) -> None:
 
 def join_jobs(archive: ArchiveFile, places: Sequence[tuple[str, int]]) -> None:
     """Join the exchanges at these places of chains to jobs again, in their order; the jobs' rows are gone already."""
-    kept = _Kept(archive)
     for some in itertools.batched(places, _AT_ONCE):
-        joiner = Joiner(kept)
-        joiner.observe(_rows(archive, some))
-        for flow, key in joiner.join(archive).items():
-            archive.execute(_MOVE, [key, flow, key])
+        rows = list(_rows(archive, some))
+        joiner = Joiner(_Kept(archive, rows))
+        joiner.observe(rows)
+        keys = joiner.join(archive)
+        archive.execute_with(
+            _MOVE, "flows", [{"id": id_, "job_key": keys.get(id_)} for id_ in (row.note["id"] for row in rows)]
+        )
 
 
 def _rows(archive: ArchiveFile, places: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
