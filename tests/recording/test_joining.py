@@ -501,6 +501,19 @@ def test_what_ran_cannot_be_hidden_behind_another_statement_with_its_id(
     assert ask(directory, "SELECT statement FROM jobs WHERE key <> 'acme:job1'") == [(HARMLESS,)]
 
 
+def test_an_id_that_another_session_took_is_taken(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for who verifies, and looks at sessions that have nothing to do with each other one by one."""
+    held = with_text(HARMLESS, state="held", verdict=WAITS, response=message(HELD), session=session(name="bob"))
+    gateway.fold(with_text(DELETE), held)
+    directory = gateway.layout.directory
+    rows = ask(directory, "SELECT key, statement, decision FROM jobs ORDER BY statement")
+    assert rows == [("acme:job1", DELETE, "allow"), (held.id, HARMLESS, "review")]
+    gateway.journal.sign("close")
+    gateway.fold()
+    monkeypatch.setattr("hoop_mitm.archive.verify.joined.GROUP", 1)
+    assert verify(directory / "hoop.duckdb").findings == ()
+
+
 def test_a_job_begins_when_it_is_sent(gateway: Gateway) -> None:
     """What it costs, and reads, is of that day; and BigQuery is asked about it for that time."""
     held = asked_and_held()

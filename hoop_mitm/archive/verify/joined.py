@@ -38,6 +38,10 @@ _SHARED = """
     SELECT list_sort(list(DISTINCT session_id)) FROM file.main.flows
     WHERE session_id IS NOT NULL AND job_key IS NOT NULL AND chain IS NOT NULL
     GROUP BY job_key HAVING count(DISTINCT session_id) > 1
+    UNION ALL
+    SELECT list_sort(list(DISTINCT session_id)) FROM file.main.jobs
+    WHERE session_id IS NOT NULL AND id IS NOT NULL
+    GROUP BY project, id HAVING count(DISTINCT session_id) > 1
 """
 #: Errors that come of what a record holds.
 _UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, duckdb.Error, pa.ArrowException)
