@@ -65,9 +65,9 @@ def test_what_a_client_sends_beside_a_body_does_not_fill_the_journal(field: str)
             record = event(message=HUGE, details={"a": [HUGE], "b": {"c": HUGE}})
         case _:
             record = replace(record, **{field: HUGE})
-    began = time.monotonic()
+    began = time.thread_time()
     text = encode(record, Redactor())
-    assert time.monotonic() - began < 0.5
+    assert time.thread_time() - began < 1
     assert len(text) < 400_000
     assert (b"headers-not-recorded" if field == "many" else str(len(HUGE))[:4].encode()) in text
     assert (b"kept" in text) is (field == "header")

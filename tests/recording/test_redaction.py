@@ -208,9 +208,9 @@ def test_a_token_begins_where_a_word_does_or_after_an_escape(before: str) -> Non
 )
 def test_a_body_made_to_be_slow_is_not(piece: bytes) -> None:
     body = piece * (2**21 // len(piece))
-    began = time.monotonic()
+    began = time.thread_time()
     Redactor().body(body)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 2
 
 
 # What anybody can have protected by sending it as a token, and what may then be recorded.
@@ -229,9 +229,9 @@ def test_values_made_to_be_slow_are_not(junk: list[str], data: bytes) -> None:
     for each in junk:
         redactor.protect(each)
     redactor.protect(TOKEN)
-    began = time.monotonic()
+    began = time.thread_time()
     clean = redactor.body(data + TOKEN.encode())
-    assert time.monotonic() - began < 1.5
+    assert time.thread_time() - began < 3
     assert TOKEN.encode() not in clean
     assert TOKEN[-20:].encode() not in clean
 
@@ -262,10 +262,10 @@ def test_large_junk_is_forgotten_before_it_is_too_much_to_look_for() -> None:
     for _ in range(300):
         redactor.protect(os.urandom(40_000))
     redactor.protect(ODD)
-    began = time.monotonic()
+    began = time.thread_time()
     assert "kept" not in redactor.text(f"kept-for-ever {ODD}")
     assert ODD not in redactor.text(ODD)
-    assert time.monotonic() - began < 4
+    assert time.thread_time() - began < 8
 
 
 def test_the_text_of_an_error_never_shows_what_was_protected() -> None:

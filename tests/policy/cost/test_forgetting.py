@@ -15,7 +15,7 @@ from tests.policy.cost.test_costs import ALICE, BOB, MIB, Clock, Room, budget, p
 
 
 def charge(**changes: Any) -> Charge:
-    known = {"id": "f1", "at": Clock().at, "payer": payer(), "reserved": 9, "billed": 7, "project": "p", "job_id": "j"}
+    known = {"id": "flow-1", "at": Clock().at, "payer": payer(), "reserved": 9, "billed": 7, "project": "p", "job_id": "j"}
     return Charge(**known | changes)
 
 
@@ -44,7 +44,7 @@ def test_of_an_erased_person_the_amount_stays_and_the_groups_that_budgets_count(
         "acme",
         groups,
     )
-    for gone in ("alice", "u1", "idp", "s1", "f1", "'j'", "'p'"):
+    for gone in ("alice", "u1", "idp", "s1", "flow-1", "'j'", "'p'"):
         assert gone not in repr(left)
 
 
