@@ -15,7 +15,15 @@ from tests.policy.cost.test_costs import ALICE, BOB, MIB, Clock, Room, budget, p
 
 
 def charge(**changes: Any) -> Charge:
-    known = {"id": "flow-1", "at": Clock().at, "payer": payer(), "reserved": 9, "billed": 7, "project": "p", "job_id": "j"}
+    known = {
+        "id": "flow-1",
+        "at": Clock().at,
+        "payer": payer(),
+        "reserved": 9,
+        "billed": 7,
+        "project": "p",
+        "job_id": "j",
+    }
     return Charge(**known | changes)
 
 
