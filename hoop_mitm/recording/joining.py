@@ -1,6 +1,6 @@
 """Jobs, joined from the flows that touch them, also when these are folded at different times."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -236,6 +236,21 @@ def _read_session(name: str, seen: _Seen, job: str | None) -> dict[str, Any]:
         "source": tables_of(seen.note)[0],
         "created_at": datetime.fromisoformat(seen.note["started_at"]),
     }
+
+
+def portions[Item](items: Iterable[Item], row_of: Callable[[Item], Row], most: int) -> Iterator[list[Item]]:
+    """``items`` in their order, so many at a time that the bodies of their records have at most ``most`` bytes, or one."""
+    some: list[Item] = []
+    size = 0
+    for item in items:
+        more = sum(note["size"] for side in ("request", "response") if (note := row_of(item).body_note(side)))
+        if some and size + more > most:
+            yield some
+            some, size = [], 0
+        some.append(item)
+        size += more
+    if some:
+        yield some
 
 
 def telling_bodies(rows: Iterable[Row]) -> set[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from google.cloud.bigquery_storage_v1 import types
 from hoop_mitm.archive.verify import verify
 from hoop_mitm.bigquery.operation import Resource, TableRef
 from hoop_mitm.policy.verdict import Verdict
+from hoop_mitm.recording.joining import portions
 from hoop_mitm.recording.records import FlowRecord
+from hoop_mitm.recording.unfolded import Row
 from tests.recording.building import (
     BASE,
     CREATE_READ_SESSION,
@@ -81,14 +84,14 @@ def story() -> list[FlowRecord]:
     return [insert(), poll_running(), poll_complete(), page(), got()]
 
 
-def portions(flows: Sequence[FlowRecord], size: int) -> list[Sequence[FlowRecord]]:
+def batches(flows: Sequence[FlowRecord], size: int) -> list[Sequence[FlowRecord]]:
     return [flows[start : start + size] for start in range(0, len(flows), size)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_insert_polls_and_pages_are_one_job_however_they_are_folded(gateway: Gateway, size: int) -> None:
     flows = story()
-    for portion in portions(flows, size):
+    for portion in batches(flows, size):
         gateway.fold(*portion)
 
     job = ask_one(gateway.layout.directory, "SELECT * FROM jobs")
@@ -267,7 +270,7 @@ def read_rows(name: str = READ_SESSION) -> FlowRecord:
 @pytest.mark.parametrize("size", [1, 3])
 def test_storage_reads_of_a_result_belong_to_the_job_that_made_it(gateway: Gateway, size: int) -> None:
     flows = [insert(), create_read_session(RESULT), read_rows()]
-    for portion in portions(flows, size):
+    for portion in batches(flows, size):
         gateway.fold(*portion)
     assert ask(gateway.layout.directory, "SELECT DISTINCT job_key FROM flows") == [("acme:job1",)]
     found = ask_one(gateway.layout.directory, 'SELECT name, flow_id, job_key, source."table" AS t FROM read_sessions')
@@ -363,7 +366,7 @@ def test_rows_belong_to_the_last_job_before_that_went_to_their_table_however_the
     ]
     # Else what is under way is not taken over yet.
     gateway.hold.release()
-    for some in portions(flows, size):
+    for some in batches(flows, size):
         gateway.fold(*some)
     gateway.journal.sign("close")
     gateway.fold()
@@ -443,7 +446,7 @@ def test_a_job_that_was_held_is_in_the_end_what_became_of_it(
 ) -> None:
     # Else what is under way is not taken over yet.
     gateway.hold.release()
-    for some in portions([replace(each, id=f"{number:04}") for number, each in enumerate(flows)], size):
+    for some in batches([replace(each, id=f"{number:04}") for number, each in enumerate(flows)], size):
         gateway.fold(*some)
     assert ask(gateway.layout.directory, "SELECT decision, rule, state, error FROM jobs") == [expected]
 
@@ -453,7 +456,7 @@ def test_while_a_job_is_being_sent_it_still_waits_and_the_sending_stands_alone(g
     """What becomes of it the answer says, which takes its place then."""
     gateway.hold.release()
     sending = sent(state="open", ended_at=None, status=None)
-    for some in portions([asked_and_held(), sending, told_to_wait()], size):
+    for some in batches([asked_and_held(), sending, told_to_wait()], size):
         gateway.fold(*some)
     question = "SELECT key, id, decision, rule, state FROM jobs ORDER BY decision DESC"
     waits = ("acme:job1", "job1", "review", "policy.deletions", "PENDING")
@@ -494,7 +497,7 @@ def test_what_ran_cannot_be_hidden_behind_another_statement_with_its_id(
     gateway: Gateway, flows: list[FlowRecord], size: int
 ) -> None:
     gateway.hold.release()
-    for some in portions([replace(each, id=f"{number:04}") for number, each in enumerate(flows)], size):
+    for some in batches([replace(each, id=f"{number:04}") for number, each in enumerate(flows)], size):
         gateway.fold(*some)
     directory = gateway.layout.directory
     assert ask(directory, "SELECT statement FROM jobs WHERE key = 'acme:job1'") == [(DELETE,)]
@@ -512,6 +515,16 @@ def test_an_id_that_another_session_took_is_taken(gateway: Gateway, monkeypatch:
     gateway.fold()
     monkeypatch.setattr("hoop_mitm.archive.verify.joined.GROUP", 1)
     assert verify(directory / "hoop.duckdb").findings == ()
+
+
+def test_no_more_bodies_than_fit_are_held_at_once() -> None:
+    def row(number: int, size: int) -> Row:
+        sides = {"request": {"body": None}, "response": {"body": {"size": size, "hash": ""}}}
+        return Row(number, "flow", dict(sides), {}, Path())
+
+    rows = [row(number, size) for number, size in enumerate((4, 6, 1, 30, 2, 8))]
+    held = [[each.seq for each in some] for some in portions(rows, lambda each: each, 10)]
+    assert held == [[0, 1], [2], [3], [4, 5]]
 
 
 def test_a_job_begins_when_it_is_sent(gateway: Gateway) -> None:

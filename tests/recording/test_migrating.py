@@ -116,7 +116,12 @@ def test_in_version_two_what_was_imported_told_of_the_gateways_own_jobs(tmp_path
     assert set(report.found) == {"chain.unsigned"}
 
 
-def test_up_to_version_three_a_refused_request_gave_its_text_to_the_job_with_its_id(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [2**26, 1])
+def test_up_to_version_three_a_refused_request_gave_its_text_to_the_job_with_its_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """However few bodies are held at once."""
+    monkeypatch.setattr("hoop_mitm.recording.retention.rejoining._BYTES_AT_ONCE", most)
     directory = unpacked("joined", tmp_path, version=3)
     question = "SELECT id, statement, state FROM jobs WHERE id = 'hidden' ORDER BY state DESC"
     reads = "SELECT job_key FROM flows WHERE door = 'tabledata.list' ORDER BY seq"

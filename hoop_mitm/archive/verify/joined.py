@@ -5,6 +5,7 @@ job with another group, each group by one worker.
 """
 
 import functools
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -21,7 +22,7 @@ from hoop_mitm.archive.verify.file import File, UnreadableError
 from hoop_mitm.archive.verify.report import Findings, Place, shortened
 from hoop_mitm.evidence import join
 from hoop_mitm.recording.archive_file import ArchiveFile
-from hoop_mitm.recording.joining import Joiner, telling_bodies
+from hoop_mitm.recording.joining import Joiner, portions, telling_bodies
 from hoop_mitm.recording.retention.learnt import observation_of
 from hoop_mitm.recording.sealing import Sealed
 from hoop_mitm.recording.unfolded import Row
@@ -263,7 +264,7 @@ def _joining(
     bodies = _Bodies(file)
     given = {"first": group.first, "last": group.last}
     for batch in file.batches(_FLOWS, given, rows=_AT_ONCE, mine=_ids(group)):
-        for some in _portions(_rows(batch, findings)):
+        for some in portions(_rows(batch, findings), operator.itemgetter(0), _BYTES_AT_ONCE):
             rows = [row for row, _ in some]
             bodies.load(rows)
             joiner = Joiner(bodies)
@@ -305,20 +306,6 @@ def _rows(batch: pa.RecordBatch, findings: Findings) -> Iterator[tuple[Row, str 
             findings.add("record.form", words, Place(chain, seq, kind="flow", table="records"))
             continue
         yield row, job_key
-
-
-def _portions(stored: Iterable[tuple[Row, str | None]]) -> Iterator[list[tuple[Row, str | None]]]:
-    some: list[tuple[Row, str | None]] = []
-    size = 0
-    for row, job_key in stored:
-        more = sum(note["size"] for side in ("request", "response") if (note := row.body_note(side)))
-        if some and size + more > _BYTES_AT_ONCE:
-            yield some
-            some, size = [], 0
-        some.append((row, job_key))
-        size += more
-    if some:
-        yield some
 
 
 def _compare_keys(stored: Iterable[tuple[Row, str | None]], keys: Mapping[str, str], findings: Findings) -> None:

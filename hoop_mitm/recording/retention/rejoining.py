@@ -1,7 +1,7 @@
 """Rows that are made again from records of which something went, by the same code that made them first."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import zstandard
 
 from hoop_mitm.evidence import PARTS, join
 from hoop_mitm.recording.archive_file import ArchiveFile
-from hoop_mitm.recording.joining import Joiner, telling_bodies
+from hoop_mitm.recording.joining import Joiner, portions, telling_bodies
 from hoop_mitm.recording.retention.learnt import observation_of
 from hoop_mitm.recording.retention.source import Source
 from hoop_mitm.recording.sealing import Sealed
@@ -38,7 +38,8 @@ _MOVE = """
     UPDATE flows SET job_key = batch.job_key FROM batch
     WHERE flows.id = batch.id AND flows.job_key IS DISTINCT FROM batch.job_key
 """
-_AT_ONCE = 2000
+#: Records, and bytes of their bodies, that are held at once.
+_AT_ONCE, _BYTES_AT_ONCE = 2000, 2**26
 
 
 class _Kept:
@@ -64,8 +65,7 @@ class _Kept:
 
 def rejoin(source: Source, archive: ArchiveFile) -> None:
     """Make what :func:`copy` left out again, in the open ``archive``."""
-    for some in itertools.batched(source.stream(_REDONE), _AT_ONCE):
-        rows = list(_rows(archive, some))
+    for rows in _portions(archive, source.stream(_REDONE)):
         batch = Batch(_Kept(archive, rows), rows)
         archive.begin()
         batch.fold_into(archive)
@@ -76,14 +76,18 @@ def rejoin(source: Source, archive: ArchiveFile) -> None:
 
 def join_jobs(archive: ArchiveFile, places: Sequence[tuple[str, int]]) -> None:
     """Join the exchanges at these places of chains to jobs again, in their order; the jobs' rows are gone already."""
-    for some in itertools.batched(places, _AT_ONCE):
-        rows = list(_rows(archive, some))
+    for rows in _portions(archive, places):
         joiner = Joiner(_Kept(archive, rows))
         joiner.observe(rows)
         keys = joiner.join(archive)
         archive.execute_with(
             _MOVE, "flows", [{"id": id_, "job_key": keys.get(id_)} for id_ in (row.note["id"] for row in rows)]
         )
+
+
+def _portions(archive: ArchiveFile, places: Iterable[tuple[Any, ...]]) -> Iterator[list[Row]]:
+    for some in itertools.batched(places, _AT_ONCE):
+        yield from portions(_rows(archive, some), lambda row: row, _BYTES_AT_ONCE)
 
 
 def _rows(archive: ArchiveFile, places: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
