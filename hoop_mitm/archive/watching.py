@@ -26,7 +26,7 @@ def watch(
     """What ``query`` asks for (but for its text) in the recording at ``path``: the ``last`` ones, then all that comes.
 
     Each time with the sessions' short ids. The recording is closed by then, and it never ends by itself. It goes on when another file takes the recording's place, when the gateway starts anew, and while somebody else has
-    the file open; ``say`` is told, in a sentence, what is waited for.
+    the file open; ``say`` is told, in a sentence, what is waited for, and once that nothing which comes from now on is missed.
 
     Args:
         session: a session as ``Archive.find`` takes it; it is looked up once, at the beginning.
@@ -63,6 +63,7 @@ def watch(
         trouble.over()
         with archive:
             seen = signature
+            begins = follower is None
             if follower is None:
                 found = None if session is None else archive.find(session).id
                 follower = Follower(replace(query, session=found))
@@ -72,6 +73,8 @@ def watch(
             short = archive.short_ids() if news else {}
         if news:
             yield news, short
+        if begins:
+            say(f"Following {path}: what is recorded from now on is shown when it comes. Ctrl-C ends it.")
 
 
 class _Trouble:

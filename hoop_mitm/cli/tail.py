@@ -49,7 +49,8 @@ def tail(
 
     Shown are jobs when they have ended or were denied, refused requests, reads without a job, and events, about two
     seconds after they happened. A job that runs for long is marked as running, and shown again when it has ended.
-    With --json each is one line of JSON. Ctrl-C ends it, with exit status 130.
+    With --json each is one line of JSON. A line on standard error, "Following ...", says from when on nothing is missed.
+    Ctrl-C ends it, with exit status 130.
     """
     from typing import cast
 

@@ -52,6 +52,13 @@ class Tail:
         self.process.stdout.close()
         self.process.stderr.close()
 
+    def begun(self):
+        """The same, from when on it misses nothing."""
+        for line in self.process.stderr:
+            if line.startswith("Following "):
+                return self
+        raise AssertionError("it ended before it began")
+
     def line(self):
         return self._lines.get(timeout=_PATIENCE)
 
@@ -83,7 +90,7 @@ def ask(gateway, statement, user="alice", **session):
 
 def test_what_a_client_does_is_told_within_seconds_and_once(gateway: RunningGateway):
     gateway.folded().close()
-    with Tail(gateway.archive, "--json", "-n", "0") as following:
+    with Tail(gateway.archive, "--json", "-n", "0").begun() as following:
         ask(gateway, "SELECT 'warm-up'")
         following.job("SELECT 'warm-up'")
         statements = [f"SELECT {number} AS told" for number in range(3)]
@@ -114,8 +121,8 @@ def test_people_see_it_as_search_shows_it_and_ctrl_c_ends_it(gateway: RunningGat
 def test_filters_are_those_of_search_and_a_denial_is_told(gateway: RunningGateway):
     gateway.folded().close()
     with (
-        Tail(gateway.archive, "--json", "-n", "0", "--verdict", "deny", "--type", "identity.expired") as none,
-        Tail(gateway.archive, "--json", "-n", "0", "--verdict", "deny") as denials,
+        Tail(gateway.archive, "--json", "-n", "0", "--verdict", "deny", "--type", "identity.expired").begun() as none,
+        Tail(gateway.archive, "--json", "-n", "0", "--verdict", "deny").begun() as denials,
     ):
         ask(gateway, "SELECT 'allowed'")
         with bigquery(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as client:
