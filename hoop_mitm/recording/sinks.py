@@ -1,5 +1,6 @@
 """Where signed heads go, so that they lie elsewhere than the recording: a file, a command, an HTTPS endpoint."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -34,7 +35,10 @@ class Sink(Protocol):
 
 
 class FileSink:
-    """Appends to a file."""
+    """Appends to a file.
+
+    A line that is torn (the disk was full, the power went) stays, ends where it was torn, and is written again, whole.
+    """
 
     def __init__(self, path: Path) -> None:
         self.name = f"file {path}"
@@ -45,7 +49,7 @@ class FileSink:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 # In one write, so that what several gateways append does not mix.
-                data = f"{line}\n".encode()
+                data = f"{'\n' if self._is_torn() else ''}{line}\n".encode()
                 if os.write(descriptor, data) != len(data):
                     raise SinkError(f"{self._path} has no room for a whole line")
                 os.fsync(descriptor)
@@ -53,6 +57,12 @@ class FileSink:
                 os.close(descriptor)
         except OSError as error:
             raise SinkError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def _is_torn(self) -> bool:
+        # Where we may append and not read, nobody knows.
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            return file.seek(0, os.SEEK_END) > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
+        return False
 
 
 class CommandSink:

@@ -150,4 +150,5 @@ def test_whatever_moment_it_is_killed_at_nothing_is_lost_and_nothing_twice(world
     assert report.verified
     [chain] = report.chains
     assert (chain.first, chain.last) == (1, chain.signed_to)
-    assert chain.heads == chain.checkpoints >= KILLS // 2
+    # Each is sent at least once: again where the gateway was killed before it could note that.
+    assert chain.heads >= len(set(heads.read_text().splitlines())) == chain.checkpoints >= KILLS // 2

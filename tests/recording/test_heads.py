@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import resource
+import signal
 import sys
 import threading
 import time
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from hoop_mitm.archive.verify.heads import read as heads_of
+from hoop_mitm.archive.verify.report import Findings
 from hoop_mitm.config.model import CommandSink, FileSink, HttpsSink, Upstream
 from hoop_mitm.devkit.http import Request, Response, Servers
 from hoop_mitm.devkit.pki import WorldCA
@@ -70,6 +74,40 @@ def test_each_checkpoint_is_a_line_of_a_file(tmp_path: Path, gateway: Gateway) -
     assert lines(path) == made
     assert all(checkpoint.is_signed_by(keys().newest.public) for checkpoint in lines(path))
     assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("kept", [1, -1])
+def test_a_line_that_is_torn_is_written_again_whole(tmp_path: Path, gateway: Gateway, kept: int) -> None:
+    """The power went in the middle of it, or the disk was full."""
+    path = tmp_path / "heads.jsonl"
+    to = sink(FileSink(type="file", path=path), make_session)
+    first, second, third = (json.dumps(gateway.journal.sign("minute").as_json()) for _ in range(3))
+    to.send(first)
+    with path.open("a") as file:
+        file.write(second[:kept])
+    to.send(second)
+    to.send(third)
+    assert path.read_text().splitlines() == [first, second[:kept], second, third]
+    findings = Findings()
+    read = [head.checkpoint.number for head in heads_of([path], findings)]
+    assert (read, findings.told) == ([Checkpoint.from_json(line).number for line in (first, second, third)], [])
+
+
+def test_a_file_without_room_says_so_and_takes_the_line_when_there_is(tmp_path: Path, gateway: Gateway) -> None:
+    path = tmp_path / "heads.jsonl"
+    to = sink(FileSink(type="file", path=path), make_session)
+    line = json.dumps(gateway.journal.sign("minute").as_json())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(line) // 2, before[1]))
+    try:
+        with pytest.raises(SinkError, match="has no room for a whole line"):
+            to.send(line)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    to.send(line)
+    assert path.read_text().splitlines() == [line[: len(line) // 2], line]
 
 
 def test_a_command_gets_each_on_its_standard_input(tmp_path: Path, gateway: Gateway) -> None:

@@ -1,9 +1,10 @@
 """Heads that were kept elsewhere: what a file cannot show about its own end."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -13,6 +14,8 @@ from hoop_mitm.errors import ArchiveError
 from hoop_mitm.evidence import Checkpoint
 
 _LONGEST_LINE = 2**16
+#: So many lines that may be repeated whole are remembered.
+_MOST_TORN = 100
 _AT_ONCE = 10_000
 
 _LINKS = "SELECT heads.number, link FROM heads JOIN file.main.records ON records.chain = heads.chain AND records.seq = heads.seq"
@@ -35,7 +38,9 @@ class Found:
 
 
 def read(paths: Iterable[Path], findings: Findings) -> tuple[Head, ...]:
-    """The heads in these files, one JSON object a line. What is no head is a finding; a torn last line is not.
+    """The heads in these files, one JSON object a line. What is no head is a finding, but for torn lines.
+
+    Such is the last one of a file, and what a later line of it repeats whole.
 
     Raises:
         ArchiveError: a file cannot be read.
@@ -44,18 +49,34 @@ def read(paths: Iterable[Path], findings: Findings) -> tuple[Head, ...]:
     for path in paths:
         try:
             with path.open("rb") as file:
-                for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
-                    if not line.strip():
-                        continue
-                    source = f"{path.name}:{number}"
-                    try:
-                        found.append(Head(source, Checkpoint.from_json(line)))
-                    except ValueError:
-                        if line.endswith(b"\n"):
-                            findings.add("heads.form", f"{source} is no head.", Place(row=source))
+                found += _heads(path.name, file, findings)
         except OSError as error:
             raise ArchiveError(f"{path} cannot be read: {error.strerror or error}.") from error
     return tuple(found)
+
+
+def _heads(name: str, file: BinaryIO, findings: Findings) -> Iterator[Head]:
+    torn: dict[str, bytes] = {}
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
+        if not line.strip():
+            continue
+        source = f"{name}:{number}"
+        try:
+            yield Head(source, Checkpoint.from_json(line))
+        except ValueError:
+            if line.endswith(b"\n"):
+                torn[source] = line[:-1]
+        else:
+            torn = {place: part for place, part in torn.items() if not line.startswith(part)}
+        if len(torn) > _MOST_TORN:
+            _is_none(next(iter(torn)), findings)
+            del torn[next(iter(torn))]
+    for source in torn:
+        _is_none(source, findings)
+
+
+def _is_none(source: str, findings: Findings) -> None:
+    findings.add("heads.form", f"{source} is no head.", Place(row=source))
 
 
 def compare(
