@@ -110,10 +110,10 @@ class ArchiveFile:
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
         self._connection.execute(statement, list(values))
 
-    def rows_among(self, statement: str, wanted: Iterable[str]) -> list[dict[str, Any]]:
+    def rows_among(self, statement: str, wanted: Iterable[str], values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a statement that reads the strings of ``wanted`` under that name."""
         with self._wanted(wanted):
-            return self.rows(statement)
+            return self.rows(statement, values)
 
     def execute_among(self, statement: str, wanted: Iterable[str]) -> None:
         """Run a statement that reads the strings of ``wanted`` under that name."""

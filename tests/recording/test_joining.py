@@ -1,5 +1,6 @@
 """A job is one row, whatever flows touch it and however many folds they are spread over."""
 
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -12,8 +13,10 @@ from google.cloud.bigquery_storage_v1 import types
 from hoop_mitm.archive.verify import verify
 from hoop_mitm.bigquery.operation import Resource, TableRef
 from hoop_mitm.policy.verdict import Verdict
+from hoop_mitm.recording.archive_file import ArchiveFile
 from hoop_mitm.recording.joining import portions
 from hoop_mitm.recording.records import FlowRecord
+from hoop_mitm.recording.retention.rejoining import join_jobs
 from hoop_mitm.recording.unfolded import Row
 from tests.recording.building import (
     BASE,
@@ -525,6 +528,26 @@ def test_no_more_bodies_than_fit_are_held_at_once() -> None:
     rows = [row(number, size) for number, size in enumerate((4, 6, 1, 30, 2, 8))]
     held = [[each.seq for each in some] for some in portions(rows, lambda each: each, 10)]
     assert held == [[0, 1], [2], [3], [4, 5]]
+
+
+def test_records_between_those_that_are_joined_again_are_not_held(gateway: Gateway) -> None:
+    """Those of one principal whose data are erased lie among a million others."""
+    filler = "-- " + "x" * 100_000
+    first, last = replace(insert(), id="0"), replace(poll_complete(), id="1")
+    gateway.fold(
+        first, *(replace(insert(), id=f"between-{number}", executed_statement=filler) for number in range(60)), last
+    )
+    chain, places = ask_one(
+        gateway.layout.directory, "SELECT chain, [min(seq), max(seq)] AS s FROM flows GROUP BY chain"
+    ).values()
+    with ArchiveFile(gateway.layout.archive) as archive:
+        tracemalloc.start()
+        try:
+            join_jobs(archive, [(chain, seq) for seq in places])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 60 * len(filler) / 4
 
 
 def test_a_job_begins_when_it_is_sent(gateway: Gateway) -> None:
