@@ -3,12 +3,13 @@
 
 RUN = .venv/bin/
 ARGS =
-# Two more than there are cores, because tests wait for gateways, folds and clients. Each worker starts a local world of its
-# own; more than a few of them help nobody.
-WORKERS = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# More than there are cores, because tests wait for gateways, folds and clients. Each worker starts a local world of its own;
+# more than a few of them help nobody.
+WORKERS = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 4) --maxprocesses 6 --dist loadfile --no-loadscope-reorder
 # Of the recording and the archive, what is not about DuckDB files (of the recorder's only the fold makes one, which has
-# tests of its own), or needs a gateway, or a kill at each step, to get one.
-NO_DUCKDB = chain decoding encoding heads interrupted journal layout logging_filter observing owners preparing pressing recorder redaction signing \
+# tests of its own; what is joined with what is the batches' subject too), or needs a gateway, or a kill at each step, to get
+# one.
+NO_DUCKDB = chain decoding encoding heads interrupted joining journal layout logging_filter observing owners preparing pressing recorder redaction signing \
 	spool unfolded *through_a_gateway
 # uv trusts what the system trusts, also when the tests or the demo start it.
 UV_SYSTEM_CERTS ?= 1

@@ -2,10 +2,10 @@
 
 import base64
 import json
+import os
 import random
 import shutil
 import stat
-import time
 
 import duckdb
 import pytest
@@ -204,22 +204,23 @@ def test_bytes_that_are_flipped_anywhere_end_in_words(recorded, tmp_path):
         "UPDATE jobs SET key = chr(27) || ']0;owned' || chr(7)",
         "UPDATE journals SET id = chr(27) || '[2J'",
         # The same, very often.
-        "INSERT INTO records SELECT records.* FROM records, range(800)",
+        "INSERT INTO records SELECT records.* FROM records, range(300)",
         "INSERT INTO checkpoints SELECT checkpoints.* FROM checkpoints, range(800)",
         "INSERT INTO removals SELECT removals.* FROM removals, range(800)",
         (
             "INSERT INTO records SELECT 'c' || range, 1, 'genesis', '{}', digest, link, NULL, NULL, NULL, NULL, NULL, NULL "
-            "FROM (SELECT * FROM records LIMIT 1), range(300)"
+            "FROM (SELECT * FROM records LIMIT 1), range(100)"
         ),
     ],
     ids=lambda statement: statement[:70],
 )
 def test_what_is_hostile_is_broken_in_words_and_in_time(path, statement):
     change(path, statement)
-    began = time.monotonic()
+    began = sum(os.times()[:4])
     done = CliRunner().invoke(main, ["verify", str(path)])
     assert done.exit_code == 1, done.output
-    assert time.monotonic() - began < 60
+    # Of processor, also its workers': on a busy machine it takes as long as it takes.
+    assert sum(os.times()[:4]) - began < 30
     assert "\x1b" not in done.stdout
     assert len(done.stdout) < 500_000
 
