@@ -17,7 +17,7 @@ from hoop_mitm.devkit.issuer import Issuer
 from hoop_mitm.identity.exchange import audience_for
 from tests.warm import WarmProcess
 
-_FOLD_SECONDS = 15
+_FOLD_SECONDS = 60
 
 
 class Surroundings(Protocol):

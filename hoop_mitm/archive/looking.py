@@ -94,14 +94,13 @@ class Looking:
         try:
             if not stat.S_ISDIR(self._directory.lstat().st_mode):
                 raise NotADirectoryError(20, "it is no directory")
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with os.fdopen(os.open(unfinished, flags, 0o600), "wb") as file:
                 # The gateway need not be in the group; nobody else can list the directory, or guess the name.
-                os.fchmod(descriptor, 0o644)
-                os.write(descriptor, note.encoded())
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                os.fchmod(file.fileno(), 0o644)
+                file.write(note.encoded())
+                file.flush()
+                os.fsync(file.fileno())
             unfinished.rename(self._directory / f"{name}.json")
         except OSError as error:
             raise ArchiveError(

@@ -214,12 +214,11 @@ def replace_durably(path: Path, data: bytes) -> None:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file of this user's own, and have it on the disk before returning."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # Through a buffer: of a disk that is nearly full, the operating system takes a part of what it is given at once.
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_directory(path: Path) -> None:
@@ -252,16 +251,17 @@ class Hold:
             time.sleep(_PAUSE)
         if not shared:
             # Who it is, for the message to whoever comes second; not worth failing for on a full disk.
+            # Written over before it is cut: a reader finds a whole first line at any moment.
             with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"{os.getpid()}\n".encode())
+                written = os.write(descriptor, f"{os.getpid()}\n".encode())
+                os.ftruncate(descriptor, written)
         self._descriptor = descriptor
         return True
 
     def holder(self) -> str:
-        """The process id that the holder wrote, or an empty string."""
+        """The process id that the holder wrote (its predecessor's, until it has), or an empty string."""
         try:
-            return self._path.read_text().strip()
+            return self._path.read_text().partition("\n")[0]
         except OSError:
             return ""
 

@@ -11,15 +11,14 @@ from hoop_mitm.recording.folder import Folder
 from hoop_mitm.recording.layout import Hold, is_held
 from tests.recording.building import ask, flow
 from tests.recording.folding import Gateway
+from tests.waiting import until
 
 
-def wait_for_fold(gateway: Gateway) -> int:
-    """The process id of whoever folds."""
-    for _ in range(200):
-        if is_held(gateway.layout.fold_lock):
-            return int(Hold(gateway.layout.fold_lock).holder())
-        time.sleep(0.05)
-    raise AssertionError((gateway.layout.fold_log).read_text())
+def wait_for_fold(gateway: Gateway, *, other_than: int = 0) -> int:
+    """The process id of whoever folds, once it has said so: a fold that has just begun finds its predecessor's in the file."""
+    lock = gateway.layout.fold_lock
+    until(lambda: is_held(lock) and Hold(lock).holder() not in {"", str(other_than)})
+    return int(Hold(lock).holder())
 
 
 def test_it_folds_until_it_is_stopped(gateway: Gateway) -> None:
@@ -39,11 +38,11 @@ def test_it_is_started_again_when_it_is_killed(gateway: Gateway, monkeypatch: py
     folder.keep_running(0)
     assert wait_for_fold(gateway) == first
     os.kill(first, signal.SIGKILL)
-    while is_held(gateway.layout.fold_lock):
-        time.sleep(0.01)
-    time.sleep(0.1)
+    until(lambda: not is_held(gateway.layout.fold_lock))
+    assert folder._process is not None
+    folder._process.wait()
     folder.keep_running(0)
-    assert wait_for_fold(gateway) != first
+    assert wait_for_fold(gateway, other_than=first) != first
     gateway.write(flow(id="a"))
     folder.stop()
     assert ask(gateway.layout.directory, "SELECT id FROM flows") == [("a",)]

@@ -1,5 +1,6 @@
 """A recordings directory belongs to one gateway at a time, and is nobody else's to read."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.layout import Hold, Layout, is_held
+from hoop_mitm.recording.layout import Hold, Layout, is_held, replace_durably
 
 HOLDER = "import sys; from pathlib import Path; from hoop_mitm.recording.layout import Hold; "
 HOLDER += "assert Hold(Path(sys.argv[1])).take(); print('held', flush=True); sys.stdin.read()"
@@ -59,3 +60,19 @@ def test_a_directory_that_cannot_be_made_is_said_in_plain_words(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordingError, match=r"recording\.directory"):
         Layout(tmp_path / "file" / "recordings").make()
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    """The system takes the first part of it, as it does when the disk is nearly full."""
+    path = tmp_path / "levels"
+    replace_durably(path, b"before" * 100)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            replace_durably(path, b"after" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"before" * 100
+    replace_durably(path, b"after" * 1000)
+    assert path.read_bytes() == b"after" * 1000
