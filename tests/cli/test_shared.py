@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -215,6 +216,19 @@ def test_a_program_that_uses_the_library_leaves_word_too(shared):
     (shared / "looks").write_text("")
     with open_archive(shared) as archive, pytest.raises(ArchiveError, match="so nothing is shown"):
         archive.sessions()
+
+
+def test_half_a_word_is_none(shared):
+    """A disk that is nearly full takes the first part of it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with open_archive(shared) as archive:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+        try:
+            with pytest.raises(ArchiveError, match="so nothing is shown"):
+                archive.sessions()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list((shared / "looks").glob("*.json"))
 
 
 def test_many_sessions_are_counted_and_the_first_of_them_named(shared):
