@@ -35,7 +35,7 @@ def evaluated(shell: str, program: list[str], variables: dict[str, str], tmp_pat
     script.write_text(f"{text}\n{shutil.which('python3')} {tmp_path / 'print.py'}\n")
     done = subprocess.run(
         [*program, script], env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "GONE": "still here"},
-        capture_output=True, text=True, check=False, timeout=30,
+        capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return json.loads(done.stdout)
@@ -58,7 +58,7 @@ def test_a_shell_takes_every_value_as_it_is(shell: str, program: list[str], tmp_
     assert evaluated(shell, program, NASTY, tmp_path) == NASTY
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(values, min_size=8, max_size=8))
 def test_whatever_the_value_sh_gives_it_back(tmp_path: Path, some: list[str]) -> None:
     variables = {f"V{number}": value for number, value in enumerate(some)}

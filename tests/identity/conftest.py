@@ -15,16 +15,17 @@ def keyring() -> Keyring:
 
 
 @pytest.fixture
-def issuer(keyring: Keyring) -> Iterator[LocalIssuer]:
-    local = LocalIssuer()
-    local.add_key("first", keyring.rsa)
-    yield local
-    local.stop()
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def issuer(keyring: Keyring, clock: Clock) -> Iterator[LocalIssuer]:
+    """Its tokens are of the time at which the clock began, whatever has passed since."""
+    local = LocalIssuer(lambda: clock.began)
+    local.add_key("first", keyring.rsa)
+    yield local
+    local.stop()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ AUDIENCE = "hoop-mitm"
 
 
 class Clock:
-    """The time of day, plus what a test has let pass."""
+    """The time of day at which it was made, plus what a test has let pass: on a busy machine no second more than that."""
 
     def __init__(self) -> None:
+        self.began = time.time()
         self.passed = 0.0
 
     def __call__(self) -> float:
-        return time.time() + self.passed
+        return self.began + self.passed
 
     def advance(self, seconds: float) -> None:
         self.passed += seconds
@@ -44,16 +46,20 @@ async def fetch(url: str, ca: Path | None) -> bytes:
     assert ca is None
 
     def get() -> bytes:
-        with _http.open(url, timeout=5) as answer:
+        with _http.open(url, timeout=60) as answer:
             return answer.read()
 
     return await asyncio.to_thread(get)
 
 
 class LocalIssuer:
-    """An OIDC issuer with discovery and JWKS over HTTP. What it publishes can be bent by a test."""
+    """An OIDC issuer with discovery and JWKS over HTTP. What it publishes can be bent by a test.
 
-    def __init__(self) -> None:
+    Its tokens are of ``now``.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self.now = now
         self.requests: list[str] = []
         self.outage = False
         self.discovery_changes: dict[str, Any] = {}
@@ -100,7 +106,7 @@ class LocalIssuer:
         self.published.append({name: value for name, value in jwk.items() if value is not None})
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        now = int(time.time())
+        now = int(self.now())
         claims = {
             "iss": self.url,
             "aud": AUDIENCE,

@@ -59,13 +59,14 @@ def test_a_known_token_costs_microseconds(authenticator, issuer):
     token = session_token(authenticator, issuer)
 
     async def measure():
+        """Of the processor, the least of many: what runs beside it does not count."""
         await authenticator.authenticate(token)
         best = 1.0
         for _ in range(20):
-            began = time.perf_counter()
+            began = time.thread_time()
             for _ in range(100):
                 await authenticator.authenticate(token)
-            best = min(best, (time.perf_counter() - began) / 100)
+            best = min(best, (time.thread_time() - began) / 100)
         return best
 
     assert asyncio.run(measure()) < 50e-6, "it takes 2 µs; a signature would take 200"

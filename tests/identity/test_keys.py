@@ -73,7 +73,7 @@ def test_gateways_that_start_at_once_agree_on_one_key(tmp_path):
         subprocess.Popen([sys.executable, "-c", start, str(tmp_path / "state")], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    assert len({process.communicate(timeout=60)[0] for process in running}) == 1
+    assert len({process.communicate(timeout=100)[0] for process in running}) == 1
     assert len(files(tmp_path / "state")) == 1
 
 

@@ -19,11 +19,11 @@ def id_token(url: str, client: str) -> str:
     redirect = "http://127.0.0.1/callback"
     query = {"client_id": client, "redirect_uri": redirect, "response_type": "code", "scope": "openid email", "nonce": secrets.token_hex(8)}  # fmt: skip
     answer = requests.post(
-        f"{url}/oauth2/authorize", params=query, data={"sub": "alice@example.com"}, allow_redirects=False, timeout=10
+        f"{url}/oauth2/authorize", params=query, data={"sub": "alice@example.com"}, allow_redirects=False, timeout=60
     )
     code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect, "client_id": client, "client_secret": "x"}  # fmt: skip
-    return requests.post(f"{url}/oauth2/token", data=form, timeout=10).json()["id_token"]
+    return requests.post(f"{url}/oauth2/token", data=form, timeout=60).json()["id_token"]
 
 
 def test_an_id_token_of_another_implementation_is_accepted():

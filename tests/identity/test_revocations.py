@@ -235,7 +235,8 @@ def test_looking_costs_next_to_nothing(tmp_path):
     revocations = Revocations(tmp_path)
     for number in range(300):
         revocations._take({str(number): replace(of_principal(f"p{number}", "root"), id=str(number))})
-    token, began = oidc(BOB, issued=AT), time.perf_counter()
+    # Of the processor: what runs beside it does not count.
+    token, began = oidc(BOB, issued=AT), time.thread_time()
     for _ in range(2000):
         revocations.check(token)
-    assert (time.perf_counter() - began) / 2000 < 50e-6
+    assert (time.thread_time() - began) / 2000 < 50e-6
