@@ -1,6 +1,7 @@
 """Archives for tests of the read side, written straight into the schema: only what a test says differs from one another."""
 
 import json
+import sys
 import tempfile
 import uuid
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import hoop_mitm.recording
 from hoop_mitm.archive.database import VERSION
 
 SCHEMA = Path(hoop_mitm.recording.__file__).with_name("schema.sql")
+# Written value by value: DuckDB looks for pandas at each, which takes longer than the value where it is in vain.
+sys.modules.setdefault("pandas", None)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOST = "bigquery.googleapis.com"
 
