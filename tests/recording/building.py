@@ -102,7 +102,7 @@ SESSION = session()
 
 
 @contextmanager
-def reading(directory: Path, wait: float = 10) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(directory: Path, wait: float = 60) -> Iterator[duckdb.DuckDBPyConnection]:
     """The archive, open for reading, as soon as the fold lets it go."""
     give_up = time.monotonic() + wait
     while True:

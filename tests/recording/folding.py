@@ -8,11 +8,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hoop_mitm.evidence import RecordingKey, RecordingKeys
 from hoop_mitm.recording.fold import FoldReport, fold_once
 from hoop_mitm.recording.journal import Entry, Journal
-from hoop_mitm.recording.layout import Hold, Layout
+from hoop_mitm.recording.layout import Hold, Layout, is_held
 from hoop_mitm.recording.preparing import prepare
 from hoop_mitm.recording.records import Record
 from hoop_mitm.recording.redaction import Redactor
 from hoop_mitm.recording.segment import connect
+from tests.waiting import until
 
 KEY = b"k" * 32
 
@@ -47,6 +48,12 @@ class Gateway:
         """Write records and fold them, in a fold of their own."""
         self.write(*records)
         return fold_once(self.layout.directory)
+
+
+def fold_what_is_left(directory: Path) -> None:
+    """Fold all that a gateway left which has ended: after its own fold, which may still be at it."""
+    until(lambda: not is_held(Layout(directory).fold_lock))
+    assert fold_once(directory, wait=60).remaining == 0
 
 
 def write_over(segment: Path, seq: int, **columns: object) -> None:

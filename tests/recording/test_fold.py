@@ -9,23 +9,28 @@ from pathlib import Path
 import pytest
 
 from hoop_mitm.evidence import split
-from hoop_mitm.recording.fold import YOUNG, Fold, FoldReport, fold_once
+from hoop_mitm.recording import fold as fold_module
+from hoop_mitm.recording.fold import Fold, FoldReport, fold_once
 from hoop_mitm.recording.journal import Entry
-from hoop_mitm.recording.layout import Hold
+from hoop_mitm.recording.layout import Hold, is_held
 from hoop_mitm.recording.preparing import prepare
 from hoop_mitm.recording.redaction import Redactor
 from hoop_mitm.recording.tables import LOST
 from tests.recording.building import SESSION, ask, ask_one, event, flow, intent, reading
 from tests.recording.folding import KEY, Gateway, write_over
+from tests.waiting import until
 
 
 def flows(directory: Path) -> list[tuple[str, str]]:
     return ask(directory, "SELECT id, state FROM flows ORDER BY seq")
 
 
+#: A fold with all the time in the world to wait for its turn at the end.
+PATIENT = "import sys; from hoop_mitm.recording import fold; fold._LAST_PATIENCE = 60.0; sys.exit(fold.main())"
+
+
 def fold_process(directory: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "hoop_mitm.recording.fold", str(directory), *more]
-    return subprocess.Popen(command, stdin=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", PATIENT, str(directory), *more], stdin=subprocess.PIPE)
 
 
 def test_records_are_folded_once_however_often_it_is_asked(tmp_path: Path, gateway: Gateway) -> None:
@@ -50,7 +55,8 @@ def test_a_fold_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_pat
         wanted += [record.id for record in batch]
         gateway.write(*batch)
         with fold_process(tmp_path, "--interval", "0.01") as process:
-            time.sleep(0.7 + portion * 0.25)
+            until(lambda: is_held(gateway.layout.fold_lock))
+            time.sleep(portion * 0.25)
             process.send_signal(signal.SIGKILL)
     fold_once(tmp_path)
     assert [id_ for id_, _ in flows(tmp_path)] == wanted
@@ -85,7 +91,7 @@ def test_it_ends_with_its_gateway_after_a_last_fold(tmp_path: Path, gateway: Gat
         assert process.stdin is not None
         process.stdin.write(b"goodbye\n")
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert flows(tmp_path) == [("a", "complete"), ("b", "open")]
 
 
@@ -100,7 +106,7 @@ def test_one_that_is_told_to_end_while_another_folds_still_has_its_turn(tmp_path
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(2)
         hold.release()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert flows(tmp_path) == [("a", "complete")]
 
 
@@ -129,7 +135,7 @@ def test_an_intent_becomes_visible_when_its_answer_is_long_in_coming(
     gateway.write(intent(id="a"))
     fold = Fold(gateway.layout)
     assert fold.run().remaining == 1
-    later = time.monotonic() + YOUNG + 1
+    later = time.monotonic() + fold_module.YOUNG + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert fold.run() == FoldReport(folded=1, remaining=0)
     assert ask(tmp_path, "SELECT state, error FROM flows") == [("open", None)]

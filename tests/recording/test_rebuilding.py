@@ -20,6 +20,7 @@ from hoop_mitm.recording.remarks import left
 from tests.recording.building import READ_ROWS, ask, ask_one, body_of, flow, message
 from tests.recording.evidence import sound
 from tests.recording.folding import Gateway, keys
+from tests.waiting import until
 
 DAY = 86400.0
 
@@ -191,10 +192,7 @@ def test_a_remark_is_signed_by_the_next_gateway(folded: Gateway) -> None:
     async def next_gateway() -> None:
         recorder = Recorder(Recording(directory=directory), state=directory / "state")
         await recorder.start()
-        deadline = time.monotonic() + 20
-        while list(left(folded.layout)):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
+        await asyncio.to_thread(until, lambda: not list(left(folded.layout)))
         await recorder.stop()
 
     asyncio.run(next_gateway())

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from hoop_mitm.errors import ConfigError
 from hoop_mitm.evidence import Checkpoint, RecordingKeys
 from hoop_mitm.recording import Recorder
 from hoop_mitm.recording import recorder as recorder_module
-from hoop_mitm.recording.fold import fold_once
 from hoop_mitm.recording.layout import Layout
+from tests import waiting
 from tests.recording.building import ask, flow
 from tests.recording.evidence import sound
+from tests.recording.folding import fold_what_is_left
 
 
 @contextlib.asynccontextmanager
@@ -34,11 +35,8 @@ async def recording(directory: Path, **config: Any) -> AsyncIterator[Recorder]:
         await recorder.stop()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        await asyncio.sleep(0.02)
+async def until(condition: Callable[[], object]) -> None:
+    await asyncio.to_thread(waiting.until, condition)
 
 
 def reasons(directory: Path) -> list[tuple[str, int]]:
@@ -99,7 +97,7 @@ def test_what_a_killed_gateway_left_unsigned_its_successor_signs(tmp_path: Path)
         await recorder.stop()
 
     asyncio.run(scenario())
-    fold_once(tmp_path)
+    fold_what_is_left(tmp_path)
     [chain] = sound(tmp_path, RecordingKeys.load(tmp_path / "journal" / "keys")).values()
     assert chain["last"] == chain["signed"] > 50
     assert [reason for reason, _ in reasons(tmp_path)] == ["start", "start"]
@@ -127,9 +125,13 @@ def test_a_key_that_is_added_meanwhile_signs_from_then_on(tmp_path: Path) -> Non
 def test_a_key_that_others_can_read_is_not_taken_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with recording(tmp_path) as recorder:
-            RecordingKeys.rotate(tmp_path / "state")
-            newest = max((tmp_path / "state").glob("recording-*.pem"))
-            newest.chmod(0o644)
+            # As others can read it, it comes: else it might be taken up before.
+            state, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+            shutil.copytree(state, elsewhere)
+            RecordingKeys.rotate(elsewhere)
+            made = max(elsewhere.glob("recording-*.pem"))
+            made.chmod(0o644)
+            newest = made.rename(state / made.name)
             await until(lambda: "the last one goes on signing" in caplog.text)
             await recorder.write(flow())
             assert recorder.healthy

@@ -38,7 +38,7 @@ async def write_intent(recorder: Recorder) -> None:
     record = intent(request={"query": "DELETE FROM t WHERE true"}, statement="DELETE FROM t WHERE true")
     await recorder.write(record)
     print("intent", record.id, flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 
 async def write_stream(recorder: Recorder) -> None:
@@ -48,7 +48,7 @@ async def write_stream(recorder: Recorder) -> None:
     for _ in range(9):
         spool.write(STREAMED)
     print("stream", record.id, flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 
 async def main(directory: Path, what: str) -> None:
