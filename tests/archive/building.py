@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import zstandard
@@ -16,8 +17,6 @@ import hoop_mitm.recording
 from hoop_mitm.archive.database import VERSION
 
 SCHEMA = Path(hoop_mitm.recording.__file__).with_name("schema.sql")
-# Written value by value: DuckDB looks for pandas at each, which takes longer than the value where it is in vain.
-sys.modules.setdefault("pandas", None)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOST = "bigquery.googleapis.com"
 
@@ -218,7 +217,8 @@ class Builder:
     def write(self) -> Path:
         """Write the file; again after more was added."""
         self.path.write_bytes(_empty())
-        with duckdb.connect(str(self.path)) as connection:
+        # DuckDB looks for pandas at each value that it is given, which takes longer than the value where it is in vain.
+        with patch.dict(sys.modules, {"pandas": None}), duckdb.connect(str(self.path)) as connection:
             connection.begin()
             for table, rows in self.tables.items():
                 for row in rows:
