@@ -76,7 +76,7 @@ def test_dml_whose_answer_was_lost_is_known_to_have_run(mortal: RunningGateway, 
                 body={"query": "CREATE OR REPLACE TABLE shop.intents_ran (id INT64)", "useLegacySql": False},
             )
             assert made.status == 200
-        world.bigquery.hold(60, answered=True)
+        world.bigquery.hold(600, answered=True)
         ask_and_kill(mortal, world, QUERIES, {"query": dml, "useLegacySql": False}, ran(world, dml))
 
     with mortal:
@@ -99,7 +99,7 @@ def test_a_job_that_failed_unseen_is_known_to_have_failed(mortal: RunningGateway
         "configuration": {"query": {"query": statement, "useLegacySql": False}},
     }
     with mortal:
-        world.bigquery.hold(60, answered=True)
+        world.bigquery.hold(600, answered=True)
         ask_and_kill(mortal, world, JOBS, body, ran(world, statement))
 
     with mortal:
@@ -114,7 +114,7 @@ def test_what_begins_after_the_restart_is_waited_for(mortal: RunningGateway, wor
     statement = "SELECT 1 AS slow_to_begin"
     seen = len(world.bigquery.requests())
     token = world.issuer.token("alice")
-    world.bigquery.hold(60)
+    world.bigquery.hold(600)
     with mortal:
         raw = client(mortal)
         body = {"query": statement, "useLegacySql": False}
@@ -135,11 +135,11 @@ def test_what_begins_after_the_restart_is_waited_for(mortal: RunningGateway, wor
 def test_what_is_resolved_is_not_asked_about_again(mortal: RunningGateway, world: World) -> None:
     statement = "SELECT 1 AS resolved_once"
     with mortal:
-        world.bigquery.hold(60, answered=True)
+        world.bigquery.hold(600, answered=True)
         ask_and_kill(mortal, world, QUERIES, {"query": statement, "useLegacySql": False}, ran(world, statement))
     with mortal:
         resolved(mortal)
     [(started,)] = mortal.ask("SELECT max_by(id, seq) FROM events WHERE type = 'gateway.started'")
 
-    assert left_open(mortal.recordings, started, ["acme"], wait=10) == []
+    assert left_open(mortal.recordings, started, ["acme"], wait=60) == []
     assert mortal.ask("SELECT count(*) FROM flows WHERE state = 'open'") == [(1,)]

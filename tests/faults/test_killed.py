@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hoop_mitm.archive import open_archive
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Raw, bigquery
 from tests.gateways import RunningGateway
@@ -41,7 +40,7 @@ def test_an_answer_that_a_client_has_is_in_the_recording(mortal: RunningGateway,
             sql = f"SELECT {number} AS answered_before_the_kill"
             assert raw.request("POST", QUERIES, token=token, body={"query": sql, "useLegacySql": False}).status == 200
         kill(mortal)
-    with open_archive(mortal.archive) as archive:
+    with mortal.folded() as archive:
         (session,) = archive.sessions()
         jobs = archive.show(session).jobs
     assert [job.statement for job in jobs] == [f"SELECT {n} AS answered_before_the_kill" for n in range(5)]
@@ -52,7 +51,7 @@ def test_a_dml_that_was_forwarded_is_in_the_recording_without_its_answer(mortal:
     token = world.issuer.token("alice")
     dml = "INSERT INTO shop.killed_between (id) VALUES (1)"
     seen = len(world.bigquery.requests())
-    world.bigquery.hold(5)
+    world.bigquery.hold(600)
     with mortal:
         raw = client(mortal)
         ask = threading.Thread(
@@ -62,7 +61,7 @@ def test_a_dml_that_was_forwarded_is_in_the_recording_without_its_answer(mortal:
         until(lambda: len(world.bigquery.requests()) > seen)
         kill(mortal)
         ask.join()
-    with open_archive(mortal.archive) as archive:
+    with mortal.folded() as archive:
         (session,) = archive.sessions()
         shown = archive.show(session)
     (flow,) = [flow for flow in shown.flows if flow.door == "jobs.query"]

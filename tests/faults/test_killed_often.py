@@ -19,7 +19,6 @@ import duckdb
 import pytest
 import zstandard
 
-from hoop_mitm.archive import open_archive
 from hoop_mitm.archive.verify import verify
 from hoop_mitm.devkit.world import World
 from hoop_mitm.evidence import RecordingKeys
@@ -33,8 +32,8 @@ KILLS = 50
 PYTHONS = 2
 #: A gateway is killed once it has given so many answers at most, at any moment before the next one.
 MOST_ANSWERS = 6
-#: Seconds; on a machine that is very busy, fewer answers must do.
-LONGEST_LIFE = 15.0
+#: Seconds; on a machine that stands still, fewer answers must do.
+LONGEST_LIFE = 60.0
 MARKER = re.compile(r"\b(?:python\d|node)-\d{5}\b")
 
 
@@ -107,7 +106,7 @@ def missing(wanted: Sequence[str] | set[str], there: set[str]) -> list[str]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3000)
 def test_whatever_moment_it_is_killed_at_nothing_is_lost_and_nothing_twice(world: World, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")
@@ -130,7 +129,8 @@ def test_whatever_moment_it_is_killed_at_nothing_is_lost_and_nothing_twice(world
                 gateway.process.start()
     got = told(log, "got")
     reached = forwarded(world)
-    with open_archive(gateway.archive) as archive:
+    # The folds of the killed ones may still wait for their turns.
+    with gateway.folded() as archive:
         assert archive.pending == 0
     answered, every, values = recorded(gateway.archive)
     print(f"{len(got)} answers, {len(told(log, 'failed'))} failures, {len(reached)} statements forwarded")

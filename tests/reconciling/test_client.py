@@ -116,12 +116,13 @@ def test_a_refusal_says_what_to_do(world: World, status: int, reason: str, next_
 
 
 def test_who_cannot_be_reached_is_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    nobody = outbound.session(Upstream(hosts={"bigquery.googleapis.com": f"127.0.0.1:{port}"}))
-
-    with pytest.raises(AskingError, match="cannot be reached"):
-        BigQuery(nobody, lambda: "token", pause=0.01).job("acme", "never", None)
+    # Taken, so that nobody else takes it, and not listened at.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        nobody = outbound.session(Upstream(hosts={"bigquery.googleapis.com": f"127.0.0.1:{port}"}))
+        with pytest.raises(AskingError, match="cannot be reached"):
+            BigQuery(nobody, lambda: "token", pause=0.01).job("acme", "never", None)
 
 
 def test_the_token_is_in_no_error(world: World) -> None:

@@ -18,13 +18,13 @@ import duckdb
 import pytest
 from ruamel.yaml import YAML
 
-from hoop_mitm.archive import open_archive
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import bigquery
 from tests.faults.test_intents import ask_and_kill, ran
 from tests.faults.test_killed import JOBS, QUERIES
 from tests.gateways import RunningGateway
 from tests.reconciling.asking import Somebody
+from tests.waiting import until
 
 HERS = "SELECT id FROM shop.orders WHERE id < 3"
 LOST = "SELECT 'sent just before the end' AS lost"
@@ -121,9 +121,8 @@ def around(scene: Scene, world: World) -> None:
 
 def edit(scene: Scene) -> None:
     """What somebody who has the file can do to it."""
-    with open_archive(scene.gateway.archive):
-        pass
-    deadline = time.monotonic() + 20
+    scene.gateway.folded().close()
+    deadline = time.monotonic() + 60
     while True:
         try:
             connection = duckdb.connect(scene.gateway.archive)
@@ -147,7 +146,7 @@ def scene(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
         with gateway:
             honest(made, world)
             around(made, world)
-            world.bigquery.hold(60, answered=True)
+            world.bigquery.hold(600, answered=True)
             ask_and_kill(gateway, world, QUERIES, {"query": LOST, "useLegacySql": False}, ran(world, LOST))
         edit(made)
         yield made
@@ -238,10 +237,7 @@ def test_accounts_that_may_go_directly_are_counted_and_not_named(scene: Scene, w
 
 def test_after_a_restart_the_lost_one_is_no_finding_any_more(scene: Scene) -> None:
     with scene.gateway:
-        deadline = time.monotonic() + 30
-        while not scene.gateway.ask("SELECT 1 FROM events WHERE type = 'intent.resolved'"):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: scene.gateway.ask("SELECT 1 FROM events WHERE type = 'intent.resolved'"))
     report = scene.report()
 
     assert Counter(finding["kind"] for finding in report["findings"])["unresolved"] == 0
