@@ -5,14 +5,23 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from hoop_mitm.certs import CA, read_ca
 from hoop_mitm.devkit.world import World
+from hoop_mitm.recording.layout import replace_durably
 from tests.attacks.raw import bigquery
 from tests.attacks.tokens import DATASETS
 from tests.gateways import RunningGateway
@@ -32,11 +41,11 @@ def ca_of(gateway: RunningGateway) -> CA:
 
 
 def asks(gateway: RunningGateway, bundle: Path) -> str:
-    """The fingerprint of the authority that a client with this bundle was served under."""
+    """The key of the authority that a client with this bundle was served under; two may have one name."""
     with bigquery(gateway.process.address, bundle) as raw:
         assert raw.request("GET", DATASETS, token=gateway.world.issuer.token("alice")).status == 200
         leaf = x509.load_der_x509_certificate(raw.connection.getpeercert(binary_form=True))  # type: ignore[attr-defined]
-    return leaf.issuer.rfc4514_string()
+    return str(leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier)
 
 
 def trusted(gateway: RunningGateway, bundle: Path) -> bool:
@@ -74,17 +83,42 @@ def test_by_hand_and_who_was_started_in_between_trusts_both(own: RunningGateway)
     assert found == [("ca.published",), ("ca.renewed",)]
 
 
+def aged(directory: Path, left: float) -> CA:
+    """The authority of a gateway, as if it had been made earlier: it ends in so many seconds. Its key is the same."""
+    key_file = directory / "mitmproxy-ca.pem"
+    data = key_file.read_bytes()
+    key, cert = load_pem_private_key(data, None), x509.load_pem_x509_certificate(data)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    by = cert.not_valid_after_utc - datetime.now(UTC) - timedelta(seconds=left)
+    builder = (
+        x509.CertificateBuilder(cert.issuer, cert.subject, cert.public_key(), cert.serial_number)
+        .not_valid_before(cert.not_valid_before_utc - by)
+        .not_valid_after(cert.not_valid_after_utc - by)
+    )
+    for extension in cert.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    replace_durably(key_file, secret + builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    found = read_ca(directory)
+    assert found
+    return found
+
+
 def test_by_itself_before_it_ends(world: World, tmp_path: Path) -> None:
-    with RunningGateway(world, tmp_path, gateway={"ca_lifetime": "24s"}) as gateway:
-        first = ca_of(gateway)
-        until(lambda: ca_of(gateway).next_fingerprint, 45)
-        left = first.expires_at - datetime.now(UTC)
-        assert left.total_seconds() > 2, "clients are told while the old one is good"
+    """It lives for so long that no busy machine is too slow, and grows old at once."""
+    with RunningGateway(world, tmp_path, gateway={"ca_lifetime": "1000s"}) as gateway:
+        early = copy(gateway, "early.pem")
+        began = asks(gateway, early)
+        first = aged(gateway.config.gateway.certs, 150)
+        until(lambda: ca_of(gateway).next_fingerprint)
+        assert ca_of(gateway).fingerprint == first.fingerprint, "clients are told while the old one is good"
         told = copy(gateway, "told.pem")
-        began = asks(gateway, told)
-        until(lambda: datetime.now(UTC) > first.expires_at, 15)
+        assert asks(gateway, told) == began
+        last = aged(gateway.config.gateway.certs, 4)
+        until(lambda: ca_of(gateway).fingerprint not in {first.fingerprint, last.fingerprint})
         until(lambda: asks(gateway, told) != began)
-        assert ca_of(gateway).fingerprint != first.fingerprint
+        until(lambda: datetime.now(UTC) > last.expires_at)
+        assert asks(gateway, told) != began
         assert ca_of(gateway).expires_at > datetime.now(UTC)
 
 

@@ -1,7 +1,6 @@
 """The policy in front of BigQuery: through the real gateway."""
 
 import json
-import time
 
 import pytest
 from uuid_utils import uuid7
@@ -10,6 +9,7 @@ from hoop_mitm.config import load
 from tests.attacks.raw import bigquery
 from tests.faults.test_killed import QUERIES
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 READERS = """
     - name: readers
@@ -21,7 +21,6 @@ RULES = f"""rules:
     - {{name: pipelines, verdict: allow, groups: [pipelines], opaque: true}}
     - {{name: no-customers, verdict: deny, tables: [shop.customers], behind_views: false, mode: observe}}
 {READERS}"""
-_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -145,17 +144,11 @@ def test_a_changed_file_holds_for_the_next_request_on_the_same_connection_and_a_
         assert "NOT loaded" in gateway.log.read_text()
 
         file.write_text(RULES.replace("read_only: true", "groups: [nobody]"))
-        deadline = time.monotonic() + _SECONDS
-        while (got := ask(raw, world, question)).status == 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert "policy.default" in said(got)
+        until(lambda: ask(raw, world, question).status != 200)
+        assert "policy.default" in said(ask(raw, world, question))
     finally:
         file.write_text(RULES)
-    deadline = time.monotonic() + _SECONDS
-    while ask(raw, world, question).status != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: ask(raw, world, question).status == 200)
     versions = [
         v for (v,) in gateway.ask("SELECT details->>'policy' FROM events WHERE type = 'policy.loaded' ORDER BY seq")
     ]
@@ -164,10 +157,5 @@ def test_a_changed_file_holds_for_the_next_request_on_the_same_connection_and_a_
 
 
 def until_event(gateway, kind, words):
-    deadline = time.monotonic() + _SECONDS
-    while not any(
-        words in json.dumps(row)
-        for row in gateway.ask(f"SELECT CAST(details AS VARCHAR) FROM events WHERE type = '{kind}'")
-    ):
-        assert time.monotonic() < deadline, f"no {kind}"
-        time.sleep(0.1)
+    told = f"SELECT CAST(details AS VARCHAR) FROM events WHERE type = '{kind}'"
+    until(lambda: any(words in json.dumps(row) for row in gateway.ask(told)))

@@ -14,7 +14,7 @@ from hoop_mitm.archive import Query, open_archive
 from hoop_mitm.archive.verify import verify
 from hoop_mitm.cli import main
 from hoop_mitm.devkit.world import World
-from tests.addons.test_reviews import REVIEWS, RULES, Person, name
+from tests.addons.test_reviews import REVIEWS, RULES, Person, name, result
 from tests.faults.test_killed import JOBS, QUERIES
 from tests.gateways import RunningGateway
 from tests.reconciling.test_the_whole import Scene
@@ -64,11 +64,12 @@ def reviewed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Reviewed
         bob.approve(told.ids["copied"])
         review = bob.review_of(told.ids["rejected"])
         bob.say("POST", f"{REVIEWS}/{review['id']}/reject", {"message": "Name the rows."})
-        assert alice.say("GET", f"{QUERIES}/{told.ids['approved']}?timeoutMs=20000")["numDmlAffectedRows"] == "1"
+        assert result(alice, told.ids["approved"])["numDmlAffectedRows"] == "1"
         for what in ("approved", "copied"):
             until(lambda what=what: alice.say("GET", f"{JOBS}/{told.ids[what]}")["status"]["state"] == "DONE")
         for _ in range(3):
             assert alice.ask("GET", f"{QUERIES}/{told.ids['rejected']}").status == 403
+    gateway.folded().close()
     return told
 
 

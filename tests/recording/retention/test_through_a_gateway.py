@@ -9,7 +9,6 @@ import secrets
 import sqlite3
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +18,12 @@ from uuid_utils import uuid7
 from hoop_mitm.archive.verify import Report, verify
 from hoop_mitm.devkit.issuer import User
 from hoop_mitm.devkit.world import World
-from tests.addons.test_reviews import REVIEWS, Person
+from tests.addons.test_reviews import REVIEWS, Person, result
 from tests.clients.clients import run
 from tests.faults.test_killed import QUERIES
 from tests.gateways import RunningGateway
 from tests.recording.retention.searching import finds
+from tests.waiting import until
 
 _ASKING = Path(__file__).with_name("asking.py")
 _SESSION_IDLE = 2
@@ -77,23 +77,21 @@ def retention(gateway: RunningGateway, *arguments: str) -> subprocess.CompletedP
         gateway.config_file,
         "--json",
     ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def wait_until_sessions_end(gateway: RunningGateway) -> None:
-    deadline = time.monotonic() + 30
-    while gateway.ask("SELECT count(*) FROM sessions WHERE ended_at IS NULL") != [(0,)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+    # The gateway looks for them twice a minute.
+    until(lambda: gateway.ask("SELECT count(*) FROM sessions WHERE ended_at IS NULL") == [(0,)], 120)
 
 
 def verified(gateway: RunningGateway) -> Report:
-    report = verify(gateway.archive, wait=20)
+    report = verify(gateway.archive, wait=60)
     assert report.verified, report.findings
     return report
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_what_is_deleted_is_in_no_byte_of_any_file(world, gateway):
     person = somebody(world)
     told = asks(gateway, person.name)
@@ -141,7 +139,7 @@ def test_what_is_deleted_is_in_no_byte_of_any_file(world, gateway):
     assert sorted(chain.origin for chain in report.chains) == ["archive", "gateway"]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_nothing_that_a_client_got_meanwhile_is_lost(world, gateway):
     environment = gateway.environment("alice", session=str(uuid7()))
     texts = [f"text-{secrets.token_hex(12)}" for _ in range(8)]
@@ -201,7 +199,7 @@ def spent(gateway: RunningGateway) -> int:
         return file.execute("SELECT sum(billed) FROM charges").fetchone()[0]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_what_is_deleted_is_in_no_byte_of_reviews_and_of_what_was_spent(world, reviewing):  # noqa: PLR0915 - a story
     requester, reviewer = somebody(world), somebody(world, "reviewers")
     asking, deciding = Person(reviewing, requester.name), Person(reviewing, reviewer.name)
@@ -216,7 +214,7 @@ def test_what_is_deleted_is_in_no_byte_of_reviews_and_of_what_was_spent(world, r
         review = deciding.review_of(job)
         told = {"message": f"{words} {verb}", **({"digest": review["digest"]} if verb == "approve" else {})}
         deciding.say("POST", f"{REVIEWS}/{review['id']}/{verb}", told)
-    assert asking.say("GET", f"{QUERIES}/{yes}")["numDmlAffectedRows"] == "1"
+    assert result(asking, yes)["numDmlAffectedRows"] == "1"
     assert words in asking.ask("GET", f"{QUERIES}/{no}").message
     assert asking.say("POST", QUERIES, {"query": f"SELECT * FROM {table}", "useLegacySql": False})["jobComplete"]
     wait_until_sessions_end(reviewing)
@@ -257,7 +255,7 @@ def test_what_is_deleted_is_in_no_byte_of_reviews_and_of_what_was_spent(world, r
         review = deciding.review_of(job)
         digest = {"digest": review["digest"]} if verb == "approve" else {}
         deciding.say("POST", f"{REVIEWS}/{review['id']}/{verb}", {"message": words, **digest})
-    assert other.say("GET", f"{QUERIES}/{jobs[0]}")["jobComplete"]
+    assert result(other, jobs[0])["jobComplete"]
     wait_until_sessions_end(reviewing)
     reviewing.process.stop()
     assert finds(state, reviewer.email)
