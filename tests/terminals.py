@@ -79,7 +79,7 @@ class Terminal:
         while self._open:
             assert time.monotonic() < deadline, self.shown
             self._read(deadline)
-        self._process.wait(10)
+        self._process.wait(60)
         return self.shown
 
     def _read(self, deadline: float) -> None:

@@ -14,6 +14,7 @@ MOST = 64 * MIB
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process had at most")
 @pytest.mark.parametrize("receive", [large.rest, large.storage])
 def test_a_large_answer_is_recorded_whole_and_never_held_whole(tmp_path, receive):

@@ -1,8 +1,9 @@
+import contextlib
 import shutil
 import subprocess
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
@@ -11,19 +12,21 @@ from hoop_mitm.archive import open_archive
 from hoop_mitm.errors import ArchiveError
 
 HOLD = """
-import duckdb, sys, time
+import duckdb, sys
 with duckdb.connect(sys.argv[1]):
     print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.read()
 """
 
 
-def hold(path, seconds):
-    """Another process that has the file open for writing, as a gateway's fold has."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE)
-    with process.stdout as output:
-        output.readline()
-    return process
+@contextlib.contextmanager
+def held(path):
+    """Another process has the file open for writing, as a gateway's fold has, until it is told to let go, or the end."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield process.stdin.close
+    assert process.returncode == 0
 
 
 def test_a_file_and_its_directory_open_alike(builder):
@@ -36,31 +39,27 @@ def test_a_file_and_its_directory_open_alike(builder):
 
 def test_a_reader_waits_until_a_writer_lets_go(builder):
     path = builder.write()
-    writer = hold(path, 0.5)
-    begin = time.monotonic()
-    with open_archive(path, wait=20) as archive:
-        assert archive.sessions() == ()
-    assert time.monotonic() - begin > 0.2
-    assert writer.wait() == 0
+    with held(path) as let_go, ThreadPoolExecutor(1) as elsewhere:
+        reader = elsewhere.submit(open_archive, path, wait=60)
+        with pytest.raises(TimeoutError):
+            reader.result(0.5)
+        let_go()
+        with reader.result() as archive:
+            assert archive.sessions() == ()
 
 
 def test_a_writer_in_the_same_process_is_waited_for_too(builder):
     path = builder.write()
     writer = duckdb.connect(str(path))
     threading.Timer(0.3, writer.close).start()
-    with open_archive(path, wait=20) as archive:
+    with open_archive(path, wait=60) as archive:
         assert archive.sessions() == ()
 
 
 def test_a_writer_that_never_lets_go_is_named_as_the_cause(builder):
     path = builder.write()
-    writer = hold(path, 30)
-    try:
-        with pytest.raises(ArchiveError, match="held by another program"):
-            open_archive(path, wait=0.3)
-    finally:
-        writer.kill()
-        writer.wait()
+    with held(path), pytest.raises(ArchiveError, match="held by another program"):
+        open_archive(path, wait=0.3)
 
 
 def test_two_readers_do_not_disturb_each_other(builder):

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 import pytest
 
 from hoop_mitm.archive import diff, open_archive, timeline
+from hoop_mitm.archive.opening import open_settled
 from hoop_mitm.bigquery.operation import Resource, TableRef
 from hoop_mitm.config.model import Recording
 from hoop_mitm.policy.verdict import Verdict
@@ -25,6 +26,7 @@ from tests.recording.building import (
     intent,
     session,
 )
+from tests.waiting import until
 
 SQL = "SELECT id, tag FROM shop.orders ORDER BY id"
 FIELDS = [{"name": "id", "type": "INTEGER"}, {"name": "tag", "type": "STRING"}]
@@ -45,10 +47,14 @@ class Recorded:
 
     def _wait(self, coroutine):
         future: Future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(30)
+        return future.result(60)
 
     def write(self, *records):
         self._wait(self.recorder.write(*records))
+
+    def read(self):
+        """The archive, open, with everything in it that was written before."""
+        return open_settled(self.path, wait=60)
 
     def stop(self):
         self._wait(self.recorder.stop())
@@ -130,15 +136,12 @@ def test_a_session_is_read_while_its_gateway_runs_and_after(recorded):
     refused = flow(QUERY, {"query": "DROP TABLE t"}, {}, session=alice, statement="DROP TABLE t", state="refused",
                    status=403, verdict=Verdict("deny", "read_only", "Analysts do not write."))  # fmt: skip
     recorded.write(alice, *answered, refused, event(session_id=alice.id))
-    recorded.write(
-        intent(QUERY, {"query": "DELETE FROM t WHERE true"}, session=alice, statement="DELETE FROM t WHERE true")
-    )
 
-    with open_archive(recorded.path) as archive:
+    with recorded.read() as archive:
         found = archive.find("nightly")
         detail = archive.show(found)
         results = [archive.rows(job) for job in detail.jobs]
-    assert (found.status, found.jobs >= 2, found.denied) == ("active", True, 1)
+    assert (found.status, found.jobs, found.denied) == ("active", 2, 1)
     assert [job.id for job in detail.jobs[:2]] == ["job_1", "job_2"]
     assert [result.rows() for result in results[:2]] == [ROWS.to_pylist()] * 2
     assert all(result.complete for result in results[:2])
@@ -148,21 +151,28 @@ def test_a_session_is_read_while_its_gateway_runs_and_after(recorded):
     assert detail.events[0].message == "The token has expired."
     assert [moment.kind for moment in timeline(detail)].count("deny") == 1
 
+    recorded.write(
+        intent(QUERY, {"query": "DELETE FROM t WHERE true"}, session=alice, statement="DELETE FROM t WHERE true")
+    )
     recorded.stop()
-    with open_archive(recorded.path) as archive:
+    with recorded.read() as archive:
         detail = archive.show(archive.find("nightly"))
     assert detail.session.status != "active" or detail.session.ended_at is None
     [unresolved] = [flow for flow in detail.flows if flow.state == "open"]
     assert unresolved.door == "jobs.query"
 
 
-def test_a_record_is_visible_within_two_seconds_of_its_answer(recorded):
+def test_a_record_becomes_visible_while_the_next_ones_come(recorded):
+    """The fold does not wait until there is nothing more to do."""
     alice = session()
-    recorded.write(alice, one_answer(alice))
-    begin = time.monotonic()
-    with open_archive(recorded.path) as archive:
-        assert archive.find(alice.id).jobs == 1
-    assert time.monotonic() - begin < 4  # and twice that on a machine that tests keep busy
+    recorded.write(alice, one_answer(alice, "first"))
+
+    def is_there():
+        recorded.write(one_answer(alice))
+        with recorded.read() as archive:
+            return any(job.id == "first" for job in archive.show(archive.find(alice.id)).jobs)
+
+    until(is_there)
 
 
 def test_what_a_killed_gateway_left_in_the_journal_is_read_too(recorded, tmp_path):
@@ -185,7 +195,7 @@ def test_rows_of_a_storage_read_belong_to_the_job_whose_result_they_are(recorded
     insert, polled, *_ = inserted_and_paged(alice)
     recorded.write(alice, insert, polled)
     recorded.write(*streamed(alice))
-    with open_archive(recorded.path) as archive:
+    with recorded.read() as archive:
         detail = archive.show(archive.find(alice.id))
         [job] = detail.jobs
         result = archive.rows(job)
@@ -197,7 +207,7 @@ def test_rows_of_a_storage_read_belong_to_the_job_whose_result_they_are(recorded
 def test_two_recorded_sessions_are_compared(recorded):
     before, after = session(name="before"), session(name="after")
     recorded.write(before, one_answer(before, "job_a"), after, one_answer(after, "job_b", rows=RESULT[:2]))
-    with open_archive(recorded.path) as archive:
+    with recorded.read() as archive:
         found = diff(archive, archive.find("before"), archive.find("after"))
     [job] = found.jobs
     assert (job.change, job.rows.removed, job.differences) == ("changed", 2, ("rows",))
@@ -206,21 +216,22 @@ def test_two_recorded_sessions_are_compared(recorded):
 def test_reading_over_and_over_does_not_keep_the_fold_out(recorded):
     alice = session()
     recorded.write(alice, *(one_answer(alice, f"job_{number}") for number in range(3)))
-    begin = time.monotonic()
+    until(recorded.path.exists)
+    give_up = time.monotonic() + 60
     while True:
         with open_archive(recorded.path) as archive:
             if archive.sessions() and archive.sessions()[0].jobs == 3:
                 break
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() < give_up
 
 
 def test_a_reader_that_stays_loses_nothing(recorded):
     alice = session()
     recorded.write(alice, one_answer(alice, "job_1"))
-    with open_archive(recorded.path) as archive:
+    with recorded.read() as archive:
         assert archive.find(alice.id).jobs == 1
         recorded.write(one_answer(alice, "job_2"))
         time.sleep(1.5)
         assert archive.find(alice.id).jobs == 1
-    with open_archive(recorded.path) as archive:
+    with recorded.read() as archive:
         assert archive.find(alice.id).jobs == 2

@@ -74,16 +74,16 @@ def query(statement: str, number: int, **changes: object):
 
 
 def test_who_read_which_table_on_which_day(gateway: Gateway) -> None:
-    bobs = session(principal=BOB)
+    bobs, at = session(principal=BOB), now()
     gateway.fold(
-        query("SELECT * FROM shop.orders", 1),
-        query("SELECT * FROM shop.orders JOIN shop.customers USING (id)", 2),
-        query("SELECT * FROM shop.orders", 3, session=bobs),
-        flow(LIST_ROWS, tables=(TableRef("acme", "shop", "employees"),), session=bobs),
+        query("SELECT * FROM shop.orders", 1, started_at=at),
+        query("SELECT * FROM shop.orders JOIN shop.customers USING (id)", 2, started_at=at),
+        query("SELECT * FROM shop.orders", 3, session=bobs, started_at=at),
+        flow(LIST_ROWS, tables=(TableRef("acme", "shop", "employees"),), session=bobs, started_at=at),
         flow(LIST_ROWS, tables=(TableRef("acme", "shop", "secret"),), status=403),
         query("SELECT * FROM shop.denied", 4, state="refused", status=403, verdict=Verdict("deny", "rule", "No.")),
     )
-    today = now().date()
+    today = at.date()
     rows = ask(
         gateway.layout.directory,
         'SELECT "day", principal, dataset, "table", reads FROM table_reads_by_day ORDER BY ALL',
@@ -97,11 +97,16 @@ def test_who_read_which_table_on_which_day(gateway: Gateway) -> None:
 
 
 def test_what_each_principal_cost_per_day(gateway: Gateway) -> None:
-    gateway.fold(query("SELECT 1", 1), query("SELECT 2", 2), query("SELECT 3", 3, session=session(principal=BOB)))
+    at, bobs = now(), session(principal=BOB)
+    gateway.fold(
+        query("SELECT 1", 1, started_at=at),
+        query("SELECT 2", 2, started_at=at),
+        query("SELECT 3", 3, started_at=at, session=bobs),
+    )
     rows = ask(
         gateway.layout.directory, 'SELECT "day", principal, jobs, bytes_billed, usd FROM cost_by_day ORDER BY principal'
     )
-    today = now().date()
+    today = at.date()
     assert rows == [(today, "alice@acme.example", 2, 2**41, 12.5), (today, "bob", 1, 2**40, 6.25)]
     assert isinstance(rows[0][0], date)
 

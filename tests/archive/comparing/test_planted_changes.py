@@ -36,7 +36,7 @@ def ask(gateway: RunningGateway, *statements: str, user: str = "alice") -> str:
         env=gateway.environment(user, session=session),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

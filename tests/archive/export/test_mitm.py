@@ -27,7 +27,7 @@ def test_mitmdump_opens_it(exported, tmp_path):
     (tmp_path / "session.mitm").write_bytes(exported(NAME, "mitm"))
     program = Path(sys.executable).with_name("mitmdump")
     command = [program, "-n", "-r", "session.mitm", "--set", f"confdir={tmp_path}", "--flow-detail", "3"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("https://bigquery") >= 13
     assert "SELECT id, tag FROM shop.orders" in done.stdout

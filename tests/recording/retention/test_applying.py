@@ -5,7 +5,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +13,8 @@ import pytest
 
 from hoop_mitm.bigquery.operation import Operation
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.fold import YOUNG, fold_once
+from hoop_mitm.recording import fold
+from hoop_mitm.recording.fold import fold_once
 from hoop_mitm.recording.layout import Layout
 from hoop_mitm.recording.retention import apply, look, remove_copies
 from tests.archive.building import Builder, columns
@@ -316,15 +316,14 @@ def test_older_copies_are_named_and_removed_only_when_asked(tmp_path):
     assert finds(tmp_path, job.body) == set()
 
 
-def test_an_exchange_that_goes_on_is_not_old(tmp_path):
+def test_an_exchange_that_goes_on_is_not_old(tmp_path, monkeypatch):
+    monkeypatch.setattr(fold, "YOUNG", 0.0)
     recorded = Recorded(tmp_path)
     session = recorded.session("alice", age=50)
     open_for_long = intent(request={"query": "SELECT 1"}, statement="SELECT 1", session=session, started_at=ago(50))
     recorded.gateway.write(open_for_long)
-    for _ in range(2):
-        fold_once(tmp_path)
-        time.sleep(YOUNG + 0.1)
     fold_once(tmp_path)
+    assert ask(tmp_path, "SELECT state FROM flows") == [("open",)]
 
     assert look(recorded.layout, cutoffs(acme=cutoff(1, 1, 1))).empty
     recorded.gateway.die()

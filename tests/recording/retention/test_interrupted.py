@@ -18,6 +18,7 @@ from hoop_mitm.recording.folder import Folder
 from hoop_mitm.recording.layout import Layout
 from tests.recording.retention.recorded import Recorded
 from tests.recording.retention.searching import finds
+from tests.waiting import until
 
 _APPLIED = (sys.executable, "-m", "tests.recording.retention.applied")
 _ROOT = Path(__file__).parents[3]
@@ -161,9 +162,6 @@ def test_what_is_left_over_goes_when_a_gateway_starts(due, steps, tmp_path):
     folder = Folder(Layout(place), 1.0)
     folder.start()
     try:
-        deadline = time.monotonic() + 20
-        while (place / "hoop.duckdb.fresh").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: not (place / "hoop.duckdb.fresh").exists())
     finally:
         folder.stop()
