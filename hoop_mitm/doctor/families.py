@@ -17,7 +17,7 @@ from hoop_mitm.doctor.finding import Finding, NotChecked
 from hoop_mitm.doctor.patient import Patient
 
 _PROBES = Path(__file__).parent / "probes"
-_SECONDS = 45
+_SECONDS = 60
 _UNTRUSTED = re.compile(
     r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLError|CERTIFICATE_UNKNOWN", re.IGNORECASE
 )

@@ -7,11 +7,11 @@ import json
 import os
 import shlex
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,10 +21,14 @@ import pytest
 
 from hoop_mitm.certs import ensure_ca, read_ca
 from hoop_mitm.client import combined_bundle
+from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.world import World
-from hoop_mitm.doctor import Patient, examine
+from hoop_mitm.doctor import Patient, examine, sign_in
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
+
+# It starts a program for each family of clients.
+pytestmark = pytest.mark.timeout(600)
 
 KEY = {"type": "service_account", "client_email": "x@y", "private_key": "-----BEGIN PRIVATE KEY-----"}
 USER = {"type": "authorized_user", "refresh_token": "x"}
@@ -116,8 +120,7 @@ def test_a_healthy_set_up_has_nothing_wrong(case: Case, shell: str) -> None:
 
 
 def no_gateway(case: Case) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     ca = case.laptop.gateway.config.gateway.certs / "mitmproxy-ca-cert.pem"
     again = Laptop(case.home, case.laptop.gateway, {"gateway": {"url": f"http://127.0.0.1:{port}", "ca": str(ca)}})
     case.laptop = again
@@ -355,9 +358,13 @@ def test_a_clock_that_is_wrong_and_an_authority_near_its_end_are_seen(
     ca = read_ca(case.laptop.gateway.config.gateway.certs)
     assert ca
     assert ca.expires_at - datetime.now(UTC) > timedelta(days=89, hours=12)
-    now = datetime.now(UTC).timestamp() + moved.total_seconds()
+    # It goes on while it is looked at, which may take its time.
     patient = Patient(
-        case.laptop.profile, case.laptop.client_file, tmp_path, case.laptop.environment, clock=lambda: now
+        case.laptop.profile,
+        case.laptop.client_file,
+        tmp_path,
+        case.laptop.environment,
+        clock=lambda: time.time() + moved.total_seconds(),
     )
     seen = {
         finding.id: finding.level
@@ -366,6 +373,14 @@ def test_a_clock_that_is_wrong_and_an_authority_near_its_end_are_seen(
         for finding in examined.findings
     }
     assert seen == found
+
+
+def test_an_issuer_that_is_slow_is_none_with_another_clock(case: Case, tmp_path: Path) -> None:
+    times = iter([time.time(), time.time() + 100])
+    patient = Patient(
+        case.laptop.profile, case.laptop.client_file, tmp_path, case.laptop.environment, clock=lambda: next(times)
+    )
+    assert list(sign_in.clock(patient)) == []
 
 
 def test_at_a_gateway_where_nobody_signs_in_its_own_side_is_looked_at(case: Case, federated: RunningGateway) -> None:

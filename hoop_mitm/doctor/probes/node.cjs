@@ -11,7 +11,7 @@ function say(word) {
   process.exit();
 }
 
-setTimeout(() => say('failed timeout'), 10000);
+setTimeout(() => say('failed timeout'), 30000);
 if (!named) {
   say('direct');
 } else {

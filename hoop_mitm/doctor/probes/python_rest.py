@@ -23,7 +23,7 @@ def look() -> str:
     roots = settings["verify"] if isinstance(settings["verify"], str) else requests.utils.DEFAULT_CA_BUNDLE_PATH
     place = urlsplit(proxy if "//" in proxy else "http://" + proxy)
     context = ssl.create_default_context(cafile=roots)
-    connection = http.client.HTTPSConnection(place.hostname or "", place.port, timeout=10, context=context)
+    connection = http.client.HTTPSConnection(place.hostname or "", place.port, timeout=30, context=context)
     connection.set_tunnel(HOST, 443)
     try:
         connection.connect()
