@@ -86,19 +86,25 @@ def _say(outfit: "Outfit") -> None:
     """A line on what the session did. Whoever cannot read the recording, or recorded elsewhere, gets none."""
     from hoop_mitm.archive import words
     from hoop_mitm.client.summary import summary_of
+    from hoop_mitm.errors import ArchiveBusy
 
     archive = Path(outfit.variables.get("HOOP_DB", ""))
     if outfit.session is None or not archive.parent.is_dir():
         return
-    with progress("Looking up what was recorded"):
-        found = summary_of(archive, outfit.session.id)
+    where = "" if _is_default(archive) else f" --db {shlex.quote(str(archive))}"
+    try:
+        with progress("Looking up what was recorded"):
+            found = summary_of(archive, outfit.session.id)
+    except ArchiveBusy:
+        later = f"hoop-mitm show {outfit.session.id}{where}"
+        click.echo(f"hoop-mitm: the recording is behind; see later what was asked: {later}", err=True)
+        return
     if found is None:
         click.echo("hoop-mitm: nothing was asked of BigQuery.", err=True)
         return
     did, short = found
     told = [words.count(did.jobs, "job"), f"{did.denied:,} denied"]
     told += [f"{words.size(did.bytes_processed)} processed", f"{words.size(did.bytes_billed)} billed"]
-    where = "" if _is_default(archive) else f" --db {shlex.quote(str(archive))}"
     click.echo(f"hoop-mitm: {', '.join(told)}; see: hoop-mitm show {short}{where}", err=True)
 
 
