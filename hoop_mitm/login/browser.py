@@ -92,7 +92,7 @@ def _open(url: str) -> bool:
     opening = threading.Thread(target=lambda: opened.append(webbrowser.open(url)), daemon=True)
     opening.start()
     opening.join(_OPENING)
-    return opened[0] if opened else opening.is_alive()
+    return opening.is_alive() or (bool(opened) and opened[0])
 
 
 class _Callback:
