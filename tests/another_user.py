@@ -51,7 +51,7 @@ def run(
         capture_output=True,
         text=True,
         env=environment,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

@@ -15,7 +15,6 @@ import os
 import shlex
 import shutil
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,12 +23,16 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.waiting import until
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 # As root, as in a container, Chromium runs without its own sandbox or not at all.
 _ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"] if os.getuid() == 0 else ["--disable-dev-shm-usage"]
-_LAUNCH_SECONDS = 60
+# Of a page that is there it takes none of this; Playwright's own patience is 5 seconds.
+_MILLISECONDS = 60_000
+expect.set_options(timeout=_MILLISECONDS)
 
 
 def chromium() -> Path | None:
@@ -51,7 +54,8 @@ def open_browser(*arguments: str) -> Iterator[Browser]:
     """A headless browser; ``arguments`` are Chromium's own. It and all it started is gone afterwards."""
     program = needed()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS, *arguments])
+        options = [*_ARGUMENTS, *arguments]
+        browser = playwright.chromium.launch(executable_path=program, args=options, timeout=_MILLISECONDS)
         try:
             yield browser
         finally:
@@ -87,14 +91,15 @@ def launcher(place: Path, *arguments: str) -> Path:
 @contextmanager
 def launched(place: Path) -> Iterator[Page]:
     """The page that the `launcher` made in ``place`` has opened; afterwards its browser is closed."""
-    deadline = time.monotonic() + _LAUNCH_SECONDS
     listening = place / "profile" / "DevToolsActivePort"
-    while not (listening.exists() and listening.read_text().count("\n")):
-        assert time.monotonic() < deadline, "no browser was opened"
-        time.sleep(0.05)
+    until(lambda: listening.exists() and listening.read_text().count("\n"))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{listening.read_text().split()[0]}")
-        [page] = browser.contexts[0].pages
+        url = f"http://127.0.0.1:{listening.read_text().split()[0]}"
+        browser = playwright.chromium.connect_over_cdp(url, timeout=_MILLISECONDS)
+        [context] = browser.contexts
+        # It listens a moment before it has a page.
+        page = context.pages[0] if context.pages else context.wait_for_event("page", timeout=_MILLISECONDS)
+        page.set_default_timeout(_MILLISECONDS)
         try:
             yield page
         finally:

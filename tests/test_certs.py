@@ -51,7 +51,7 @@ class TlsServer:
     def _serve(self) -> None:
         try:
             client, _ = self.socket.accept()
-            client.settimeout(5)
+            client.settimeout(60)
             with self.context.wrap_socket(client, server_side=True) as tls:
                 tls.recv(1)
         except OSError:
@@ -63,7 +63,7 @@ def python_says(bundle: Path, port: int, name: str) -> str:
     context.verify_flags |= ssl.VERIFY_X509_STRICT  # The default from Python 3.13 on.
     try:
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=5) as raw,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as raw,
             context.wrap_socket(raw, server_hostname=name) as tls,
         ):
             tls.send(b".")
@@ -75,7 +75,7 @@ def python_says(bundle: Path, port: int, name: str) -> str:
 def openssl_says(bundle: Path, port: int, name: str) -> str:
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name, "-verify_hostname", name]
     run = subprocess.run(
-        [*command, "-CAfile", bundle, "-verify_return_error"], input=b".", capture_output=True, timeout=15, check=False
+        [*command, "-CAfile", bundle, "-verify_return_error"], input=b".", capture_output=True, timeout=60, check=False
     )
     output = (run.stdout + run.stderr).decode()
     return "accepted" if "Verify return code: 0 (ok)" in output else output
@@ -88,7 +88,7 @@ def node_says(bundle: Path, port: int, name: str) -> str:
         s.on('error', e => console.log(e.code + ' ' + e.message));"""
     run = subprocess.run(
         ["node", "-e", script], env={"NODE_EXTRA_CA_CERTS": str(bundle), "PATH": ""}, executable=shutil.which("node"),
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     return run.stdout.strip()
 
@@ -96,7 +96,7 @@ def node_says(bundle: Path, port: int, name: str) -> str:
 def curl_says(bundle: Path, port: int, name: str) -> str:
     url = f"https://{name}:{port}/"
     run = subprocess.run(
-        ["curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", bundle, "--max-time", "5",
+        ["curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", bundle, "--max-time", "60",
          "--resolve", f"{name}:{port}:127.0.0.1", url],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -113,7 +113,7 @@ def grpc_says(bundle: Path, port: int, name: str) -> str:
         options=[("grpc.ssl_target_name_override", name), ("grpc.enable_http_proxy", 0)],
     )
     try:
-        channel.unary_unary("/a/b")(b"", timeout=5)
+        channel.unary_unary("/a/b")(b"", timeout=60)
     except grpc.RpcError as error:
         # An accepted handshake fails later: the server of this test speaks no HTTP/2.
         refused = "CERTIFICATE_VERIFY_FAILED" in error.details()

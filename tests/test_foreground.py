@@ -39,10 +39,11 @@ def test_the_program_is_looked_for_on_the_commands_own_path(tmp_path):
 
 
 def test_when_something_breaks_the_command_is_ended_and_the_reason_told():
-    begin = time.monotonic()
+    # By itself it would end long after this test is given up.
     with pytest.raises(SandboxError, match="the gateway is gone"):
-        foreground.run([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, lambda: "the gateway is gone")
-    assert time.monotonic() - begin < 5
+        foreground.run(
+            [sys.executable, "-c", "import time; time.sleep(3600)"], os.environ, lambda: "the gateway is gone"
+        )
 
 
 INNER = """
@@ -54,7 +55,7 @@ def got(number, frame):
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, got)
 print("ready", flush=True)
-time.sleep(30)
+time.sleep(600)
 """
 OUTER = f"""
 import os, sys
@@ -71,7 +72,7 @@ def test_a_signal_to_us_reaches_the_command_once(number):
         assert outer.stdout.readline() == "ready\n"
         outer.send_signal(number)
         assert outer.stdout.read() == f"got {int(number)}\n"
-        assert outer.wait(10) == number
+        assert outer.wait(60) == number
 
 
 def test_ctrl_c_at_a_terminal_reaches_the_command_once():
@@ -93,7 +94,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_command_once():
 
 def read_until(terminal: int, wanted: bytes) -> bytes:
     output = b""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while wanted not in output:
         assert time.monotonic() < deadline, output
         if select.select([terminal], [], [], 0.2)[0]:

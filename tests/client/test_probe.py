@@ -11,8 +11,11 @@ import pytest
 
 from hoop_mitm.certs import ensure_ca
 from hoop_mitm.client.probe import probe
+from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.pki import WorldCA
 from tests.gateways import RunningGateway
+
+_PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -42,10 +45,11 @@ class Listener:
 
     def _one(self, connection: socket.socket) -> None:
         if self._target is None:
-            self.heard += connection.recv(4096)
-            connection.sendall(self._answer)
-            self.heard += connection.recv(4096)
-            connection.close()
+            with connection:
+                self.heard += connection.recv(4096)
+                if self._answer:
+                    connection.sendall(self._answer)
+                    self.heard += connection.recv(4096)
             return
         onward = socket.create_connection(self._target)
         threading.Thread(target=pump, args=(onward, connection), daemon=True).start()
@@ -70,20 +74,18 @@ def listener() -> Iterator[list[Listener]]:
 
 
 def test_the_gateway_is_known_by_its_authority(gateway: RunningGateway, ca: Path) -> None:
-    assert probe(gateway.url, ca).listener == "gateway"
+    assert probe(gateway.url, ca, timeout=_PATIENCE).listener == "gateway"
 
 
 def test_another_gateway_is_a_stranger(gateway: RunningGateway, tmp_path: Path) -> None:
     other = ensure_ca(tmp_path, ["bigquery.googleapis.com"])
-    found = probe(gateway.url, other.cert)
+    found = probe(gateway.url, other.cert, timeout=_PATIENCE)
     assert (found.listener, bool(found)) == ("stranger", False)
     assert "no certificate of this gateway's authority" in found.why
 
 
 def test_a_closed_port_is_nobody(ca: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert probe(f"http://127.0.0.1:{port}", ca).listener == "nobody"
+    assert probe(f"http://127.0.0.1:{free_port()}", ca).listener == "nobody"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_whatever_else_listens_is_a_stranger_and_hears_nothing_of_us(
     ca: Path, listener: list[Listener], answer: bytes, why: str
 ) -> None:
     listener.append(Listener(answer))
-    found = probe(f"http://127.0.0.1:{listener[0].port}", ca, timeout=3)
+    found = probe(f"http://127.0.0.1:{listener[0].port}", ca, timeout=_PATIENCE)
     assert (found.listener, why in found.why) == ("stranger", True), found.why
     first = listener[0].heard.split(b"\r\n\r\n")[0]
     assert first == b"CONNECT bigquery.googleapis.com:443 HTTP/1.1\r\nHost: bigquery.googleapis.com:443"
@@ -122,7 +124,7 @@ def test_a_gateway_behind_tls_is_known_too(
     listener.append(Listener(target=gateway.process.address, tls=context))
     url = f"https://localhost:{listener[0].port}"
     monkeypatch.setenv("SSL_CERT_FILE", str(company.certificate))
-    assert probe(url, ca).listener == "gateway"
+    assert probe(url, ca, timeout=_PATIENCE).listener == "gateway"
     monkeypatch.delenv("SSL_CERT_FILE")
-    found = probe(url, ca)
+    found = probe(url, ca, timeout=_PATIENCE)
     assert (found.listener, "its own TLS certificate is not trusted here" in found.why) == ("stranger", True)

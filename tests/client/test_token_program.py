@@ -25,7 +25,7 @@ def laptop(tmp_path: Path, gateway: RunningGateway) -> Laptop:
 def run(program: Executable, laptop: Laptop, cwd: Path, **environment: str) -> dict[str, object]:
     done = subprocess.run(
         [program.command], env={"HOME": str(laptop.home), "PATH": "/usr/bin:/bin", **environment}, cwd=cwd,
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), "whatever it says there, libraries take for the answer"
     return json.loads(done.stdout)
@@ -61,8 +61,9 @@ def test_using_it_keeps_its_session_alive(laptop: Laptop, tmp_path: Path) -> Non
     directory = tmp_path / "session"
     program = write_token_program(directory / "token", laptop.client_file)
     os.utime(directory, (0, 0))
+    began = time.time()
     run(program, laptop, tmp_path)
-    assert time.time() - directory.stat().st_mtime < 60
+    assert directory.stat().st_mtime > began - 1  # The kernel's clock for files goes in steps.
 
 
 @pytest.mark.parametrize("proxy", ["http://proxy.corp:3128", "http://user:it's$HOME\"}@proxy.corp:3128"])

@@ -26,7 +26,7 @@ def choose(ca: Path, url: str, user: str) -> requests.Response:
     fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page.text.partition("<button")[0]))
     answer = browser.post(url, data={**fields, "user": user}, allow_redirects=False)
     if "location" in answer.headers:
-        return requests.get(answer.headers["location"], timeout=5)
+        return requests.get(answer.headers["location"], timeout=60)
     return answer
 
 

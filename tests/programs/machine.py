@@ -33,7 +33,7 @@ def connected(
         arguments = [*map(str, command), *map(str, server), *modes]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as program:
             try:
-                listener.settimeout(20)
+                listener.settimeout(60)
                 connection, client = listener.accept()
                 with connection:
                     assert program.stdout

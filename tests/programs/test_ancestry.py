@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -11,6 +10,7 @@ import pytest
 
 from hoop_mitm.programs.ancestry import LONGEST_NAME, describe, family, program, script_of
 from tests.programs.machine import HOLDER, connected
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,14 @@ def test_the_script_of_an_interpreter_is_told_and_nothing_else_of_its_arguments(
 def run(path: Path, *arguments: str) -> psutil.Process:
     """A process that is there until it is killed, once it is what it was started as."""
     started = psutil.Popen([path, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    deadline = time.monotonic() + 20
-    while not started.cmdline() or Path(started.exe()).resolve() == Path(sys.executable).resolve() != path.resolve():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+
+    def is_itself() -> bool:
+        return bool(started.cmdline()) and (
+            Path(started.exe()).resolve() != Path(sys.executable).resolve()
+            or path.resolve() == Path(sys.executable).resolve()
+        )
+
+    until(is_itself)
     return started
 
 
