@@ -31,7 +31,7 @@ def _nobody() -> str | None:
 
 @dataclass(slots=True)
 class _Reader:
-    """Who looks, and what has been said of it already: directories, and sessions in them."""
+    """Who looks, and what has been said of it already: directories, sessions in them, and what for."""
 
     command: str
     login: Login
@@ -69,10 +69,11 @@ class Looking:
             return
         reader, here = _reader.get(), str(self._directory)
         new = [session for session in dict.fromkeys(sessions) if (here, session) not in reader.told]
-        if not new and not about and (here,) in reader.told:
+        for_this = (here, "", about)
+        if not new and for_this in reader.told:
             return
         self._leave(reader, new, about)
-        reader.told.update([(here,), *((here, session) for session in new)])
+        reader.told.update([(here, "", ""), for_this, *((here, session) for session in new)])
 
     def _leave(self, reader: _Reader, sessions: Sequence[str], about: str) -> None:
         import secrets
