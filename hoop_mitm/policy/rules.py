@@ -52,7 +52,8 @@ class Rules:
         self._estimates = estimates
         self._understanding = Understanding()
         self._files = _files(config, file)
-        self._seen = _stamp(self._files)
+        # The configuration was read a while ago: the first look reads what has become of it since.
+        self._seen: _Stamp | None = None
 
     def close(self) -> None:
         """Ends what it has started."""
@@ -115,8 +116,9 @@ class Rules:
             rules = rules_of(config)
         except ConfigError as error:
             return Loaded(trouble=str(error))
-        self._files = _files(config, self._file)
-        self._seen = _stamp(self._files)
+        if (files := _files(config, self._file)) != self._files:
+            # How a file was that was not looked at before it was read, nobody knows: they are read once more.
+            self._files, self._seen = files, None
         if rules is None and self.policy.version:
             return Loaded(trouble=f"{self._file} has no policy any more. To do without one, restart the gateway.")
         return Loaded(Policy(rules))

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from hoop_mitm import bigquery
+from hoop_mitm.config import load
 from hoop_mitm.errors import Denied
-from hoop_mitm.policy.rules import names_of
+from hoop_mitm.policy import rules as rules_module
+from hoop_mitm.policy.rules import Rules, names_of
 from hoop_mitm.sql import understand
 
 HR = {"datasetId": "hr"}
@@ -49,3 +51,80 @@ def test_names_are_in_what_the_request_says(statement, more, expected):
 def test_two_projects_for_the_same_names_are_refused():
     with pytest.raises(Denied, match="different projects"):
         tables("SELECT * FROM a", defaultDataset={**HR, "projectId": "acme"}, **prop("dataset_project_id", "other"))
+
+
+GATEWAY = """
+identity: {{issuers: [{{issuer: 'https://127.0.0.1:1', audiences: [x]}}]}}
+connections: [{{name: acme, projects: [acme], credential: {{type: adc}}}}]
+policy: {{file: {file}}}
+"""
+
+
+def put(path, decision):
+    path.write_text(f"rules: [{{name: all, verdict: {decision}}}]")
+
+
+@pytest.fixture
+def looked(tmp_path):
+    """Rules that were looked at since they were read, and their file."""
+    file = tmp_path / "rules.yaml"
+    put(file, "allow")
+    (tmp_path / "hoop.yaml").write_text(GATEWAY.format(file=file))
+    made = Rules(load(tmp_path / "hoop.yaml"), tmp_path / "hoop.yaml", None)
+    assert made.look().policy.version == made.policy.version
+    assert made.look() is None
+    yield made, file
+    made.close()
+
+
+def test_what_changed_between_the_reading_and_the_first_look_is_read(tmp_path):
+    """A gateway needs a while to start."""
+    file = tmp_path / "rules.yaml"
+    put(file, "allow")
+    (tmp_path / "hoop.yaml").write_text(GATEWAY.format(file=file))
+    config = load(tmp_path / "hoop.yaml")
+    file.with_name("others.yaml").write_text("rules: [{name: all, verdict: deny}]")
+    (tmp_path / "hoop.yaml").write_text(GATEWAY.format(file=file.with_name("others.yaml")))
+    made = Rules(config, tmp_path / "hoop.yaml", None)
+
+    assert made.look().policy.version != made.policy.version
+
+    made.close()
+
+
+def test_what_changes_while_it_is_read_is_read_again(looked, monkeypatch):
+    rules, file = looked
+    put(file, "deny")
+
+    def read(config):
+        found = rules_of(config)
+        put(file, "deny, message: Not today.")
+        return found
+
+    rules_of = rules_module.rules_of
+    with monkeypatch.context() as patch:
+        patch.setattr(rules_module, "rules_of", read)
+        denied = rules.look().policy.version
+
+    assert rules.look().policy.version not in {denied, rules.policy.version}
+    assert rules.look() is None
+
+
+def test_of_a_file_that_is_named_anew_what_changes_while_it_is_read_is_read_again(looked, monkeypatch):
+    rules, file = looked
+    other = file.with_name("other.yaml")
+    put(other, "deny")
+    file.with_name("hoop.yaml").write_text(GATEWAY.format(file=other))
+
+    def read(config):
+        found = rules_of(config)
+        put(other, "deny, message: Not today.")
+        return found
+
+    rules_of = rules_module.rules_of
+    with monkeypatch.context() as patch:
+        patch.setattr(rules_module, "rules_of", read)
+        denied = rules.look().policy.version
+
+    assert rules.look().policy.version not in {denied, rules.policy.version}
+    assert rules.look() is None
