@@ -27,6 +27,8 @@ from tests.attacks.tokens import DATASETS
 from tests.gateways import RunningGateway
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def own(world: World, tmp_path: Path) -> Iterator[RunningGateway]:

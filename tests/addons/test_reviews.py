@@ -27,6 +27,8 @@ from tests.faults.test_killed import JOBS, QUERIES, kill
 from tests.gateways import RunningGateway
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 REVIEWS = "/hoop/v1/reviews"
 SECRET = b"a secret of more than sixteen bytes"
 
@@ -558,7 +560,7 @@ def test_the_webhook_hears_of_it_and_can_tell_that_it_is_us(hook: Hook, alice: P
     assert told.headers["webhook-signature"] == f"v1,{expected}"
     # The very first message was answered with an error, and came again under the same id.
     ids = [each.headers["webhook-id"] for each in hook.got]
-    until(lambda: [each.headers["webhook-id"] for each in hook.got].count(ids[0]) == 2)
+    until(lambda: [each.headers["webhook-id"] for each in hook.got].count(ids[0]) >= 2)
 
 
 def test_it_survives_a_gateway_that_is_killed_and_runs_once(world: World, tmp_path: Path, table: str) -> None:
@@ -627,7 +629,9 @@ def test_a_changed_policy_needs_a_new_yes(world: World, tmp_path: Path, table: s
         before = bob.review_of(job)
         bob.approve(job)
         stricter = [{**rule, "message": "More of it."} if rule["name"] == "two-people" else rule for rule in RULES]
-        policy.write_text(json.dumps({"rules": stricter}))
+        # At once: half of a file is another policy, for a gateway that looks just then.
+        policy.with_suffix(".new").write_text(json.dumps({"rules": stricter}))
+        policy.with_suffix(".new").replace(policy)
         loaded = "SELECT 1 FROM events WHERE type = 'policy.loaded' AND (details->>'before') <> ''"
         until(lambda: bool(changing.ask(loaded)))
 

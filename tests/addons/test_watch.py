@@ -15,7 +15,7 @@ def use_from(gateway: RunningGateway, address: str, token: str) -> Got:
     """All of 127.0.0.0/8 is this machine."""
     raw = Raw(gateway.process.address, gateway.config.gateway.certs / "bundle.pem")
     raw.connection.close()
-    raw.connection = socket.create_connection(gateway.process.address, timeout=30, source_address=(address, 0))
+    raw.connection = socket.create_connection(gateway.process.address, timeout=60, source_address=(address, 0))
     with raw:
         raw.connect()
         raw.tls()

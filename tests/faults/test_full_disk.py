@@ -22,6 +22,8 @@ from tests.gateways import RunningGateway
 from tests.recordings import ask
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 PROJECT = "/bigquery/v2/projects/acme"
 QUERIES = f"{PROJECT}/queries"
 

@@ -18,6 +18,8 @@ from tests.faults.test_killed import JOBS, QUERIES, kill
 from tests.gateways import RunningGateway
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def mortal(world: World, tmp_path: Path) -> Iterator[RunningGateway]:

@@ -13,6 +13,8 @@ from tests.attacks.raw import Raw, bigquery
 from tests.gateways import RunningGateway
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 QUERIES = "/bigquery/v2/projects/acme/queries"
 JOBS = "/bigquery/v2/projects/acme/jobs"
 

@@ -15,6 +15,8 @@ from tests.attacks.raw import Got, Raw, bigquery
 from tests.gateways import RunningGateway
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 QUERIES = "/bigquery/v2/projects/acme/queries"
 
 

@@ -26,6 +26,8 @@ from tests.gateways import RunningGateway
 from tests.reconciling.asking import Somebody
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 HERS = "SELECT id FROM shop.orders WHERE id < 3"
 LOST = "SELECT 'sent just before the end' AS lost"
 

@@ -104,19 +104,20 @@ SESSION = session()
 @contextmanager
 def reading(directory: Path, wait: float = 60) -> Iterator[duckdb.DuckDBPyConnection]:
     """The archive, open for reading, as soon as the fold lets it go."""
+    with opened(directory / "hoop.duckdb", wait) as connection:
+        yield connection
+
+
+def opened(archive: Path, wait: float = 60) -> duckdb.DuckDBPyConnection:
+    """The file, open for reading, as soon as whoever writes to it lets it go."""
     give_up = time.monotonic() + wait
     while True:
         try:
-            connection = duckdb.connect(directory / "hoop.duckdb", read_only=True)
-            break
+            return duckdb.connect(archive, read_only=True)
         except duckdb.IOException:
             if time.monotonic() > give_up:
                 raise
             time.sleep(0.02)
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 def ask(directory: Path, question: str, *values: object) -> list[tuple[Any, ...]]:

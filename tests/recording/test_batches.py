@@ -172,6 +172,7 @@ def folded(directory: Path, records: Sequence[FlowRecord], sizes: Iterator[int])
     return [ask(directory, question) for question in _QUESTIONS]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(3, 40))]
 )

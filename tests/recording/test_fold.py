@@ -48,6 +48,7 @@ def test_where_nothing_was_recorded_nothing_is_folded(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.timeout(600)
 def test_a_fold_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path, gateway: Gateway) -> None:
     wanted = []
     for portion in range(4):
@@ -95,6 +96,7 @@ def test_it_ends_with_its_gateway_after_a_last_fold(tmp_path: Path, gateway: Gat
     assert flows(tmp_path) == [("a", "complete"), ("b", "open")]
 
 
+@pytest.mark.timeout(600)
 def test_one_that_is_told_to_end_while_another_folds_still_has_its_turn(tmp_path: Path, gateway: Gateway) -> None:
     gateway.write(flow(id="a"))
     hold = Hold(gateway.layout.fold_lock)

@@ -40,6 +40,8 @@ from tests.recording.folding import fold_what_is_left
 from tests.recording.writing import STREAMED
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 ALICE, BOB = Owner("https://i#alice", "acme"), Owner("https://i#bob", "acme")
 
 

@@ -24,6 +24,8 @@ from tests.recording.building import ask, flow
 from tests.recording.evidence import sound
 from tests.recording.folding import fold_what_is_left
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @contextlib.asynccontextmanager
 async def recording(directory: Path, **config: Any) -> AsyncIterator[Recorder]:

@@ -10,6 +10,8 @@ from uuid_utils import uuid7
 from hoop_mitm.archive import SessionDiff, diff
 from tests.gateways import RunningGateway
 
+pytestmark = pytest.mark.timeout(600)
+
 ASKING = Path(__file__).with_name("asking.py")
 
 QUIET = "SELECT id, name FROM planted.people ORDER BY id"

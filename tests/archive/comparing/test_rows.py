@@ -289,6 +289,7 @@ def as_table(rows, key=None):
     return pa.table(({"k": pa.array(key, pa.int64())} if key is not None else {}) | data)
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=60, deadline=None)
 @given(some_rows, some_rows)
 @pytest.mark.exhaustive
@@ -300,6 +301,7 @@ def test_rows_without_a_key_are_counted_as_python_counts_them(before, after):
     assert found.added + found.changed == (other - one).total()
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(st.integers(0, 9), st.fixed_dictionaries(scalars)),
@@ -318,6 +320,7 @@ def test_rows_with_a_key_are_told_apart_as_python_does_it(before, after):
         }
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=60, deadline=None)
 @given(*[st.lists(st.floats(0, 4).map(lambda value: round(value, 1)), max_size=6)] * 2)
 @pytest.mark.exhaustive

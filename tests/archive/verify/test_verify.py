@@ -145,6 +145,7 @@ def test_a_duckdb_file_that_is_no_archive_is_broken(tmp_path):
     assert {"structure.table", "structure.extra", "structure.archive"} <= report.found.keys()
 
 
+@pytest.mark.timeout(600)
 def test_bytes_that_are_flipped_anywhere_end_in_words(recorded, tmp_path):
     """A disk goes bad, or a hand goes into the file past DuckDB: never verified, and never a traceback."""
     dice = random.Random(20261122)
@@ -167,6 +168,7 @@ def test_bytes_that_are_flipped_anywhere_end_in_words(recorded, tmp_path):
                     assert there.execute(question).fetchall() == before.execute(question).fetchall()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "statement",
     [

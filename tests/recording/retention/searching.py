@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import zstandard
+
+from tests.recording.building import opened
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _MOST = 64 * 2**20
@@ -56,7 +57,7 @@ def _sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _duckdb(path: Path) -> Iterator[tuple[str, bytes]]:
-    with duckdb.connect(path, read_only=True) as connection:
+    with opened(path) as connection:
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
             cursor = connection.execute(f'SELECT * FROM "{table}"')
             names = [column[0] for column in cursor.description]

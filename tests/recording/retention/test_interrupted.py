@@ -20,6 +20,8 @@ from tests.recording.retention.recorded import Recorded
 from tests.recording.retention.searching import finds
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(600)
+
 _APPLIED = (sys.executable, "-m", "tests.recording.retention.applied")
 _ROOT = Path(__file__).parents[3]
 
