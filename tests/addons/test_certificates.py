@@ -77,6 +77,8 @@ def test_by_hand_and_who_was_started_in_between_trusts_both(own: RunningGateway)
     renew(own)
     told = copy(own, "told.pem")
     assert asks(own, told) == asks(own, early) == first, "the next one is published, and signs nothing yet"
+    # It has seen that one: else it would tell of the last change alone.
+    until(lambda: "is published to clients" in own.log.read_text())
     renew(own, "--now")
     until(lambda: asks(own, told) != first)
     with pytest.raises(OSError, match="certificate"):
