@@ -15,7 +15,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, float]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = subprocess.run(
         [sys.executable, "-m", "hoop_mitm.cli", "demo"],
-        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=110, check=False,
+        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -63,7 +63,7 @@ def test_a_policy_that_is_tried_on_it_denies_exactly_what_was_planted(told, tmp_
     archive = directory / "recordings" / "hoop.duckdb"
     run = subprocess.run(
         [sys.executable, "-m", "hoop_mitm.cli", "policy", "test", "--policy", "planted.yaml", "--json", "--db", archive],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert run.returncode == 1, run.stderr
     trial = json.loads(run.stdout)
@@ -78,7 +78,7 @@ def test_a_second_demo_adds_to_the_recording(told):
     subprocess.run(
         [sys.executable, "-m", "hoop_mitm.cli", "demo", "--dir", directory],
         stdout=subprocess.DEVNULL,
-        timeout=110,
+        timeout=500,
         check=True,
     )
     listed = subprocess.run(

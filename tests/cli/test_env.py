@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 from uuid_utils import UUID
 
+from hoop_mitm.devkit.gateway_process import free_port
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
 
@@ -36,7 +36,7 @@ def test_a_shell_that_evaluates_it_asks_through_the_gateway(laptop: Laptop, shel
     if not shutil.which(shell[0]):
         pytest.skip(f"{shell[0]} is not on this machine")
     done = subprocess.run(
-        [*shell, script + ASK], env=laptop.environment, cwd=laptop.home, capture_output=True, text=True, timeout=90,
+        [*shell, script + ASK], env=laptop.environment, cwd=laptop.home, capture_output=True, text=True, timeout=240,
         check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
@@ -45,7 +45,7 @@ def test_a_shell_that_evaluates_it_asks_through_the_gateway(laptop: Laptop, shel
 def test_both_questions_of_a_shell_are_one_session(laptop: Laptop) -> None:
     script = f'eval "$(hoop-mitm env)"\n{ASK}\n{ASK}\necho $HOOP_SESSION'
     done = subprocess.run(
-        ["sh", "-eu", "-c", script], env=laptop.environment, capture_output=True, text=True, timeout=90, check=True
+        ["sh", "-eu", "-c", script], env=laptop.environment, capture_output=True, text=True, timeout=240, check=True
     )
     session = done.stdout.split()[-1]
     recorded = laptop.gateway.recorded(str(UUID(session)))
@@ -69,8 +69,7 @@ def test_in_a_shell_that_has_it_already_the_roots_and_exceptions_stay_as_they_we
 
 
 def test_where_no_gateway_runs_it_says_so_and_prints_all_the_same(tmp_path: Path, gateway: RunningGateway) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     ca = gateway.config.gateway.certs / "mitmproxy-ca-cert.pem"
     laptop = Laptop(tmp_path, gateway, {"gateway": {"url": f"http://127.0.0.1:{port}", "ca": str(ca)}})
     laptop.sign_in()

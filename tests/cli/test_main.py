@@ -15,7 +15,7 @@ ALL = [(name, *entry) for section in COMMANDS.values() for name, entry in sectio
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "hoop_mitm.cli", *arguments], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "hoop_mitm.cli", *arguments], capture_output=True, text=True, timeout=110, check=False
     )
 
 

@@ -37,7 +37,7 @@ def test_a_pipe_is_written_to(tmp_path):
     reader.start()
     with writing(pipe) as file:
         file.write(b"through")
-    reader.join(10)
+    reader.join(60)
     assert read == [b"through"]
     assert pipe.is_fifo()
 

@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from datetime import timedelta
 
 import click
@@ -31,6 +30,7 @@ from tests.cli.test_retention import CommandLine
 from tests.clients.clients import DRIVERS
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
+from tests.waiting import until
 
 #: Every command that reads a recording, and how it is asked for one session.
 READING = {
@@ -184,7 +184,9 @@ def test_a_name_that_means_several_is_a_look_at_them_too(tmp_path, shared):
     assert {session for note in notes(shared) for session in note.sessions} == ids
 
 
-def test_what_was_searched_for_is_told(shared):
+def test_what_was_searched_for_is_told(shared, monkeypatch):
+    # In one go: in rows a search looks for about a second at a time, and each part names the sessions that are new.
+    monkeypatch.setattr("hoop_mitm.archive.search._PATIENCE", 3600.0)
     run(shared, "search", "Zo\u00eb", "--rows", "--verdict", "allow")
     [note] = notes(shared)
     assert note.about == "text='Zo\u00eb' rows=True verdict='allow'"
@@ -319,13 +321,16 @@ def test_what_a_gateway_left_open_is_looked_at_by_the_next_ones_command(shared):
 # The whole, with a gateway.
 
 
-def wait_for(gateway, question, seconds=15):
-    give_up = time.monotonic() + seconds
-    while True:
-        found = gateway.ask(question)
-        if found or time.monotonic() > give_up:
-            return found
-        time.sleep(0.2)
+def wait_for(gateway, question):
+    """What is found, once there is something."""
+    found = []
+
+    def is_there():
+        found[:] = gateway.ask(question)
+        return found
+
+    until(is_there)
+    return found
 
 
 def ask(gateway):
@@ -360,10 +365,10 @@ def test_a_gateway_takes_what_readers_leave_for_events_of_the_recording(world, t
     assert run(gateway.recordings, "replay", "@last", "--instant").exit_code == 0
     with RunningGateway(world, tmp_path, recording={"shared": True}) as gateway:
         assert wait_for(gateway, f"SELECT 1 FROM ({READS}) WHERE details LIKE '%replay%'")
-        assert list((gateway.recordings / "looks").iterdir()) == []
+        until(lambda: not list((gateway.recordings / "looks").iterdir()))
     with RunningGateway(world, tmp_path) as gateway:
         assert wait_for(gateway, EVENTS.replace("archive.%", "archive.unshared"))
-        assert not (gateway.recordings / "looks").exists()
+        until(lambda: not (gateway.recordings / "looks").exists())
 
 
 def test_the_line_at_the_end_of_a_run_is_a_look(world, tmp_path):
@@ -372,11 +377,10 @@ def test_the_line_at_the_end_of_a_run_is_a_look(world, tmp_path):
         laptop.sign_in()
         done = laptop.hoop("run", "--", sys.executable, str(DRIVERS / "python_rest.py"), "query", "SELECT 1 AS one")
         assert "hoop-mitm: 1 job" in done.stderr, done.stderr
-        told = wait_for(gateway, f"SELECT session_id, details FROM ({READS}) WHERE details LIKE '%\"run\"%'")
         [(session,)] = gateway.ask("SELECT id FROM sessions")
-        by_command = {json.loads(row[1])["command"]: row for row in told}
-        assert by_command.keys() == {"run"}
-        assert any(row[0] == session for row in told)
+        of_it = f"SELECT details FROM ({READS}) WHERE details LIKE '%\"run\"%' AND session_id = '{session}'"
+        told = wait_for(gateway, of_it)
+        assert {json.loads(details)["command"] for (details,) in told} == {"run"}
         assert not gateway.ask(f"SELECT 1 FROM ({READS}) WHERE details LIKE '%\"python\"%'")
 
 

@@ -15,7 +15,7 @@ from tests.clients import environments
 type Environment = Mapping[str, str]
 
 DRIVERS = Path(__file__).parent / "drivers"
-_SECONDS = 90
+_SECONDS = 240
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """A statement that waits for a person, as each client waits for it."""
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,9 +12,9 @@ from tests.attacks.raw import bigquery
 from tests.clients.clients import Client
 from tests.clients.test_every_client import CUSTOMERS, THE_CUSTOMERS
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 REVIEWS = "/hoop/v1/reviews"
-_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +61,16 @@ def test_a_held_statement_gives_rows_after_a_yes_and_the_reviewers_words_after_a
 def decide(gateway: RunningGateway, reason: str, what: str) -> None:
     """Bob decides on the request that gives this reason, once it waits."""
     token = gateway.world.issuer.token("bob")
-    deadline = time.monotonic() + _SECONDS
     with bigquery(gateway.process.address, gateway.config.gateway.certs / "bundle.pem") as raw:
-        while True:
+        found: list[str] = []
+
+        def is_held() -> bool:
             listed = json.loads(raw.request("GET", REVIEWS, token=token).body)["reviews"]
-            if found := [each for each in listed if each["reason"] == reason]:
-                break
-            assert time.monotonic() < deadline, "nothing was held"
-            time.sleep(0.05)
-        target = f"{REVIEWS}/{found[0]['id']}"
+            found[:] = [each["id"] for each in listed if each["reason"] == reason]
+            return bool(found)
+
+        until(is_held, 240)  # The client has to start first.
+        target = f"{REVIEWS}/{found[0]}"
         digest = json.loads(raw.request("GET", target, token=token).body)["digest"]
         said = {"digest": digest} if what == "approve" else {"message": "Ask for fewer columns."}
         assert raw.request("POST", f"{target}/{what}", token=token, body=said).status == 200

@@ -27,9 +27,6 @@ from hoop_mitm.doctor import Patient, examine, sign_in
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
 
-# It starts a program for each family of clients.
-pytestmark = pytest.mark.timeout(600)
-
 KEY = {"type": "service_account", "client_email": "x@y", "private_key": "-----BEGIN PRIVATE KEY-----"}
 USER = {"type": "authorized_user", "refresh_token": "x"}
 
