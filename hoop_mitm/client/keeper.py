@@ -25,8 +25,9 @@ LINGER = 1800.0
 """Seconds that a gateway which we started stays when nobody uses it: as long as a session may be idle."""
 
 _STANDBY = "hoop_mitm.client.standby"
-_START_SECONDS = 60
-_STOP_SECONDS = 40
+# One that dies is noticed at once; on a busy machine one that lives may take long.
+_START_SECONDS = 120
+_STOP_SECONDS = 90
 _LOG_LINES_SHOWN = 8
 
 
@@ -89,7 +90,7 @@ class Keeper:
         """Return when the gateway listens that somebody else has started; ``log`` says where its log is.
 
         Raises:
-            NoGateway: it does not within a minute.
+            NoGateway: it does not within two minutes.
         """
         deadline = time.monotonic() + _START_SECONDS
         while not self._listens():

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 _HOST = "bigquery.googleapis.com"
 _CONNECT = f"CONNECT {_HOST}:443 HTTP/1.1\r\nHost: {_HOST}:443\r\n\r\n".encode()
+# The system accepts for a program that is busy; one that is none does not answer.
+_CONNECT_SECONDS = 5
 _LONGEST_ANSWER = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
 
@@ -36,19 +38,20 @@ def address_of(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443)
 
 
-def probe(url: str, ca_cert: Path, *, timeout: float = 5) -> Found:
+def probe(url: str, ca_cert: Path, *, timeout: float = 20) -> Found:
     """Ask who listens at a proxy's URL.
 
     Args:
         url: ``http://host:port`` or ``https://host:port``.
         ca_cert: the gateway's authority.
-        timeout: seconds for each step.
+        timeout: seconds for each step but the first. A gateway that is slow is no stranger.
     """
     try:
-        connection = socket.create_connection(address_of(url), timeout)
+        connection = socket.create_connection(address_of(url), min(timeout, _CONNECT_SECONDS))
     except OSError as error:
         return Found("nobody", f"nothing listens there ({error.strerror or error})")
     with connection:
+        connection.settimeout(timeout)
         try:
             return _greeted(connection, url, ca_cert)
         except ssl.SSLCertVerificationError as error:
