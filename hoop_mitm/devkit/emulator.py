@@ -16,7 +16,8 @@ from hoop_mitm.devkit.environment import Progress, ensure_environment, home_of, 
 from hoop_mitm.errors import SandboxError
 
 _MAIN = Path(__file__).with_name("emulator_main.py")
-_START_SECONDS = 60
+# One that dies is noticed at once; from a cold disk, or on a busy machine, one that lives may take long.
+_START_SECONDS = 180
 
 
 class Emulator:

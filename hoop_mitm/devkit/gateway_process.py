@@ -3,7 +3,9 @@
 import os
 import socket
 import subprocess
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,12 +17,17 @@ from hoop_mitm.errors import SandboxError
 #: ``proxy`` is ours; ``mitmdump`` is an ordinary mitmproxy with ``addons/hoop.py``.
 type EntryPoint = Literal["proxy", "mitmdump"]
 
-_START_SECONDS = 60
-_DRAIN_SECONDS = 20
+# One that dies is noticed at once; on a busy machine one that lives may take long.
+_START_SECONDS = 180
+# Who is killed has not folded its recording.
+_DRAIN_SECONDS = 60
 # mitmproxy alone would have to reach Google to say yes to this. Nothing is recorded of it.
 _KNOCK = b"CONNECT bigquery.googleapis.com:443 HTTP/1.1\r\nHost: bigquery.googleapis.com:443\r\n\r\n"
 _ROOT = Path(__file__).parents[2]
 _LOG_LINES_SHOWN = 8
+# The ports that were given last, kept from everybody but those who ask for them by their number.
+_given: deque[socket.socket] = deque()
+_MOST_GIVEN = 64
 
 
 class GatewayProcess:
@@ -106,10 +113,19 @@ class GatewayProcess:
 
 
 def free_port() -> int:
-    """A port on loopback that nothing listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port on loopback that nothing listens on just now, and that nobody else is given soon.
+
+    A gateway needs seconds until it listens, and in them every other program that wants any port might be given the same.
+    A socket that is bound and does not listen keeps Linux from that, and not the gateway from listening there.
+    """
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(("127.0.0.1", 0))
+    port: int = taken.getsockname()[1]
+    _given.append(taken)
+    while len(_given) > (_MOST_GIVEN if sys.platform == "linux" else 0):
+        _given.popleft().close()
+    return port
 
 
 def _target(entry_point: EntryPoint) -> list[str]:

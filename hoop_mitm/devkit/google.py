@@ -49,7 +49,7 @@ _EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, not a secret.
 _SUBJECT_TOKEN_TYPES = ("urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token")
 _HOUR = 3600
-_REMEMBERED_REQUESTS = 1000
+_REMEMBERED_REQUESTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)

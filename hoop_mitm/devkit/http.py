@@ -22,7 +22,8 @@ from hypercorn.config import Config
 from hoop_mitm.devkit.pki import Certificate
 from hoop_mitm.errors import SandboxError
 
-_START_TIMEOUT = 20
+_START_TIMEOUT = 60
+_STOP_TIMEOUT = 30
 _WORTH_COMPRESSING = 256
 
 
@@ -127,9 +128,9 @@ class Servers:
         self._stopping.set()
         if self._thread.is_alive():
             with contextlib.suppress(SandboxError):
-                self.submit(self._shut_down(), timeout=5)
+                self.submit(self._shut_down(), timeout=_STOP_TIMEOUT)
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(5)
+            self._thread.join(_STOP_TIMEOUT)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if not self._loop.is_running():
             self._loop.close()
