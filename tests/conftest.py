@@ -4,11 +4,16 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hoop_mitm.devkit.world import World
 from tests.gateways import RunningGateway
 
 pytest_plugins = ["tests.left_out"]
+
+# On a busy machine an example takes as long as it takes. In CI hypothesis thinks so by itself.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure() -> None:

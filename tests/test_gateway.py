@@ -25,7 +25,7 @@ def proxy(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "HOME": str(directory)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 
@@ -111,7 +111,7 @@ def test_it_logs_to_stderr_only_and_ends_when_it_is_told_to(tmp_path):
             assert line, said
             said += line
         gateway.send_signal(signal.SIGTERM)
-        out, _ = gateway.communicate(timeout=30)
+        out, _ = gateway.communicate(timeout=100)
     assert (gateway.returncode, out) == (0, "")
     assert "A recorder, not a boundary" in said
 

@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -17,6 +16,7 @@ from hoop_mitm.devkit.gateway_process import free_port
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import Raw, bigquery
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 REDIRECT = """
 HOSTS = {hosts!r}
@@ -51,10 +51,7 @@ class Company:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self.command, stdout=self.log.open("w"), stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 30
-        while not (self.confdir / "mitmproxy-ca-cert.pem").exists() or not self._listens():
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.1)
+        until(lambda: (self.confdir / "mitmproxy-ca-cert.pem").exists() and self._listens())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,7 +60,7 @@ class Company:
 
     def _listens(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
         except OSError:
             return False
         return True

@@ -34,7 +34,7 @@ class Raw:
     """One connection to the gateway; as a context manager it is closed at the end."""
 
     def __init__(self, proxy: tuple[str, int], bundle: Path) -> None:
-        self.connection: socket.socket = socket.create_connection(proxy, timeout=30)
+        self.connection: socket.socket = socket.create_connection(proxy, timeout=60)
         self._bundle = bundle
 
     def __enter__(self) -> Self:

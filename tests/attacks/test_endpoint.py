@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import time
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -16,6 +15,7 @@ from hoop_mitm.devkit.world import World
 from tests.attacks.raw import BIGQUERY, Got, Raw
 from tests.attacks.upstream import Upstream
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 DATASETS = "/bigquery/v2/projects/acme/datasets"
 QUERIES = "/bigquery/v2/projects/acme/queries"
@@ -36,15 +36,15 @@ class Door:
 
     def once_it_listens(self) -> Self:
         """mitmproxy opens its listeners one after the other; that the first one answers says nothing of the next."""
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.raw().connection.close()
-            except ConnectionRefusedError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            else:
-                return self
+        until(self._listens)
+        return self
+
+    def _listens(self) -> bool:
+        try:
+            self.raw().connection.close()
+        except ConnectionRefusedError:
+            return False
+        return True
 
     def raw(self) -> Raw:
         return Raw(self.address, self.bundle)
@@ -52,6 +52,16 @@ class Door:
     def request(self, method: str, target: str, **more: Any) -> Got:
         with self.raw() as raw:
             return raw.request(method, target, **{"host": self.host, **more})
+
+
+def head_of_answer(raw: Raw) -> str:
+    """As it came, however many pieces it came in."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        more = raw.connection.recv(65536)
+        assert more, got
+        got += more
+    return got.partition(b"\r\n\r\n")[0].decode()
 
 
 def with_endpoint(world: World, directory: Any, **more: Any) -> RunningGateway:
@@ -245,7 +255,7 @@ def test_an_upload_comes_back_by_the_endpoint(door: Door, alice: str) -> None:
                 + f"Content-Length: {len(body)}\r\n\r\n".encode()
                 + body
             )
-            headers = raw.connection.recv(65536).decode().split("\r\n\r\n")[0].split("\r\n")
+            headers = head_of_answer(raw).split("\r\n")
         location = next(line for line in headers if line.lower().startswith("location:")).partition(": ")[2]
         assert location.startswith(f"http://{host}/upload/bigquery/v2/projects/acme/jobs?")
         assert "upload_id=hoop-" in location
@@ -268,7 +278,7 @@ def test_what_google_says_of_other_ways_to_itself_stays_here(world: World, tmp_p
     with with_endpoint(world, tmp_path, gateway=settings) as gateway, Door(gateway).once_it_listens().raw() as raw:
         head = f"GET {DATASETS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {alice}\r\n\r\n"
         raw.connection.sendall(head.encode())
-        answered = raw.connection.recv(65536).decode().lower()
+        answered = head_of_answer(raw).lower()
     assert "x-kept: 1" in answered
     assert "alt-svc" not in answered
     assert "strict-transport" not in answered

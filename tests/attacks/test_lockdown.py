@@ -70,7 +70,8 @@ async def change():
         except exceptions.OptionsError:
             outcome = "refused"
         lines.append(f"{{name}} {{outcome}} {{before == getattr(ctx.options, name)}}")
-    Path({str(found)!r}).write_text("\\n".join(lines) + "\\n")
+    Path({str(found)!r}).with_suffix(".part").write_text("\\n".join(lines) + "\\n")
+    Path({str(found)!r}).with_suffix(".part").rename({str(found)!r})
 """
     )
     with RunningGateway(world, tmp_path, "mitmdump", ["-s", str(script)]) as gateway:

@@ -16,8 +16,10 @@ from hoop_mitm.devkit.pki import WorldCA
 from tests.attacks.raw import BIGQUERY, bigquery
 from tests.attacks.tokens import DATASETS, OAUTH2, exchange, post, session_token, use
 from tests.gateways import RunningGateway
+from tests.waiting import until
 
 AT_ONCE = 1.0
+"""The gateway looks at the list with a request that comes so long after the last look, and at its keys."""
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +95,7 @@ def test_who_signs_in_anew_after_that_is_let_in(own, world):
     # As if the minute had passed that clocks may differ by: the gateway takes clocks that are as far ahead.
     now = int(time.time())
     anew = person(world, sub=subject, iat=now + 61, nbf=now, exp=now + 3600, auth_time=now + 61)
-    deadline = time.monotonic() + 10
-    while (got := use(own, anew)).status != 200 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert got.status == 200, got.message
+    until(lambda: use(own, anew).status == 200)
     renewed = person(world, sub=subject, iat=now + 61, nbf=now, exp=now + 3600, auth_time=now - 600)
     refused = use(own, renewed)
     assert (refused.status, "revoked" in refused.message) == (403, True), "renewed since, but the login is the old one"
@@ -194,10 +193,9 @@ class Slow:
             tls = self.context.wrap_socket(connection, server_side=True)
             tls.recv(65536)
             tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
-            for _ in range(300):
+            while True:
                 tls.sendall(b"400\r\n" + b" " * 0x400 + b"\r\n")
                 time.sleep(0.1)
-            tls.sendall(b"0\r\n\r\n")
 
 
 def test_a_running_stream_ends_at_its_next_message(world, tmp_path):
@@ -215,12 +213,11 @@ def test_a_running_stream_ends_at_its_next_message(world, tmp_path):
             raw.connection.sendall(head.encode())
             assert b"200 OK" in raw.connection.recv(65536)
             revoke(gateway, session)
-            done, got = time.monotonic() + AT_ONCE + 1, b""
-            raw.connection.settimeout(5)
+            got = b""
+            # Google would never end it.
             with contextlib.suppress(ConnectionResetError, ssl.SSLError):
                 while data := raw.connection.recv(65536):
                     got += data
-                    assert time.monotonic() < done, "the stream goes on"
         assert not got.endswith(b"0\r\n\r\n"), "it does not look complete"
         [[state, error]] = gateway.ask("SELECT state, error FROM flows WHERE door = 'tabledata.list'")
         assert (state, "ended" in error) == ("truncated", True)

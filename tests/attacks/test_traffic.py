@@ -11,7 +11,6 @@ import pytest
 from hoop_mitm.devkit.world import World
 from tests.attacks.raw import BIGQUERY, Got, Raw, bigquery
 from tests.gateways import RunningGateway
-from tests.recordings import ask
 
 QUERIES = "/bigquery/v2/projects/acme/queries"
 DATASETS = "/bigquery/v2/projects/acme/datasets"
@@ -306,7 +305,7 @@ def test_what_was_refused_is_in_the_archive(gateway: RunningGateway, world: Worl
     attack = Attack(gateway, world)
     for one in (access_token_in_the_url, other_host_header, unknown_path, tunnel_to_the_metadata_server):
         one(attack)
-    found = ask(gateway.archive, "SELECT DISTINCT coalesce(details->>'rule', type) FROM events")
+    found = gateway.ask("SELECT DISTINCT coalesce(details->>'rule', type) FROM events")
     assert {("carrier.query",), ("route.mismatch",), ("door.unknown",), ("tunnel.refused",)} <= set(found)
 
 

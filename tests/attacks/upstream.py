@@ -28,7 +28,7 @@ class Upstream:
     def _one(self, c):
         try:
             c = self.context.wrap_socket(c, server_side=True)
-            c.settimeout(30)
+            c.settimeout(60)
             (self._h2 if self.h2_only else self._h1)(c)
         except OSError:
             pass

@@ -114,7 +114,7 @@ def test_ordinary_conditions_hold(alice: Asker) -> None:
 
 def test_everybodys_jobs_are_listed_by_project_and_ones_own_by_user(alice: Asker, bob: Asker) -> None:
     hers, his = alice.run("SELECT 1 AS hers"), bob.run("SELECT 1 AS his")
-    where = f"WHERE job_id IN ('{hers}', '{his}') ORDER BY creation_time"
+    where = f"WHERE job_id IN ('{hers}', '{his}') ORDER BY user_email"
 
     assert alice.rows(f"SELECT job_id, user_email FROM {VIEW} {where}") == [(hers, alice.email), (his, bob.email)]
     assert alice.rows(f"SELECT job_id FROM `region-us`.INFORMATION_SCHEMA.JOBS_BY_USER {where}") == [(hers,)]

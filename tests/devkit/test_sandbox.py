@@ -5,15 +5,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hoop_mitm.archive import open_archive
+from hoop_mitm.archive.opening import open_settled
 from hoop_mitm.devkit.sandbox import Sandbox, search_path
 from hoop_mitm.errors import SandboxError
+from tests.waiting import until
 
 QUERY = """
 from google.cloud import bigquery
@@ -40,7 +41,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 def ask(sandbox: Sandbox, *command: str, name: str | None = None) -> str:
     run = subprocess.run(
-        command, env=sandbox.environment(name), capture_output=True, text=True, timeout=60, check=False
+        command, env=sandbox.environment(name), capture_output=True, text=True, timeout=100, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
@@ -57,7 +58,7 @@ def test_bq_gets_its_rows_and_leaves_nothing_in_its_users_home(sandbox, tmp_path
     sql = "SELECT COUNT(*) AS n FROM shop.customers"
     run = subprocess.run(
         ["bq", "--quiet", "--format=csv", "query", "--nouse_legacy_sql", sql],
-        env=environment, capture_output=True, text=True, timeout=90, check=False,
+        env=environment, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert run.stdout == "n\n120\n", run.stderr
     assert list(tmp_path.iterdir()) == []
@@ -66,12 +67,8 @@ def test_bq_gets_its_rows_and_leaves_nothing_in_its_users_home(sandbox, tmp_path
 def test_each_client_is_a_session_of_its_own_by_the_name_that_was_given(sandbox):
     ask(sandbox, sys.executable, "-c", QUERY, name="first")
     ask(sandbox, sys.executable, "-c", QUERY, name="second")
-    deadline = time.monotonic() + 10
-    while True:
-        with open_archive(sandbox.archive) as archive:
-            sessions = {session.name: session for session in archive.sessions()}
-        if {"first", "second"} <= sessions.keys() or time.monotonic() > deadline:
-            break
+    with open_settled(sandbox.archive, wait=60) as archive:
+        sessions = {session.name: session for session in archive.sessions()}
     assert sessions["first"].id != sessions["second"].id
     assert sessions["first"].principal.email == "alice@acme.example"
 
@@ -105,7 +102,7 @@ def test_it_says_when_the_gateway_has_died_and_leaves_nothing_running(tmp_path):
     with sandbox:
         assert sandbox.broken() is None
         os.kill(sandbox.gateway.pid, signal.SIGKILL)
-        time.sleep(0.2)
+        until(sandbox.broken)
         assert str(sandbox.gateway.log) in sandbox.broken()
         emulator = sandbox.world.emulator.pid
     assert not alive(emulator)

@@ -100,7 +100,7 @@ def test_nothing_but_an_issued_token_gets_in(world: World, metadata: tuple[tuple
     )
     call = channel.unary_unary("/google.cloud.bigquery.storage.v1.BigQueryRead/CreateReadSession")
     with channel, pytest.raises(grpc.RpcError) as failure:
-        call(b"", metadata=metadata, timeout=10)
+        call(b"", metadata=metadata, timeout=60)
     assert failure.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 

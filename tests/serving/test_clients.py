@@ -10,6 +10,7 @@ from uuid_utils import uuid7
 
 from hoop_mitm.archive import SessionDiff, open_archive
 from hoop_mitm.archive.comparing import diff
+from hoop_mitm.archive.opening import open_settled
 from hoop_mitm.client.outfit import SESSION
 from hoop_mitm.devkit.world import World
 from hoop_mitm.serving import Serving, load
@@ -92,7 +93,7 @@ def serving(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def compared(recording: Recording, serving: Serving, original: str, served: str) -> SessionDiff:
-    with open_archive(recording.archive) as one, open_archive(serving.archive) as two:
+    with open_archive(recording.archive) as one, open_settled(serving.archive, wait=60) as two:
         return diff(one, one.find(original), two.find(served), other=two)
 
 

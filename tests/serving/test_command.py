@@ -90,7 +90,7 @@ def test_it_stays_until_ctrl_c_and_says_what_was_not_in_the_recording(archive: P
             lines.append(line)
         (tmp_path / "client.py").write_text(CLIENT)
         script = "".join([*lines, line, f"python {tmp_path / 'client.py'} more"])
-        client = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+        client = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=100, check=False)
         serving.send_signal(signal.SIGINT)
         assert serving.wait(60) == 0
         told = serving.stderr.read()

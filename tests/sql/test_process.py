@@ -122,5 +122,5 @@ def test_after_its_end_everything_is_opaque() -> None:
 
 def test_a_process_ends_with_whoever_started_it() -> None:
     command = [sys.executable, "-P", "-m", "hoop_mitm.sql.child"]
-    done = subprocess.run(command, input=b"", capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, input=b"", capture_output=True, timeout=100, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -317,7 +317,7 @@ def test_a_poll_does_not_wait_for_who_lists(store: Store) -> None:
         found: list[Review | None] = []
         poll = threading.Thread(target=lambda: found.append(store.of_job("acme", "job1")), daemon=True)
         poll.start()
-        poll.join(10)
+        poll.join(60)
         assert found == [kept]
 
 
