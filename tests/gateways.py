@@ -103,7 +103,7 @@ class RunningGateway:
         while True:
             if self.archive.exists():
                 archive = open_archive(self.archive)
-                if not archive.pending or time.monotonic() > deadline:
+                if archive.pending == 0 or time.monotonic() > deadline:
                     return archive
                 archive.close()
             assert time.monotonic() < deadline, f"nothing was folded in {_FOLD_SECONDS} s; see {self.log}"

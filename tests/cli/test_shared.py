@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from hoop_mitm.archive import looking, open_archive
+from hoop_mitm.archive import Query, looking, open_archive
 from hoop_mitm.cli import COMMANDS, load, main
 from hoop_mitm.errors import ArchiveError
 from hoop_mitm.recording.layout import Layout
@@ -218,6 +218,20 @@ def test_a_program_that_uses_the_library_leaves_word_too(shared):
     (shared / "looks").write_text("")
     with open_archive(shared) as archive, pytest.raises(ArchiveError, match="so nothing is shown"):
         archive.sessions()
+
+
+def test_a_search_that_goes_on_is_one_look(shared):
+    """As one in rows does, which tells what it has found after a while."""
+    with looking.by("search"), open_archive(shared) as archive:
+        first = archive.search(Query(text="SELECT"), limit=1)
+        while first.next:
+            first = archive.search(Query(text="SELECT"), limit=1, before=first.next)
+        archive.search(Query(text="SELECT"))
+        archive.search(Query(text="FROM"))
+    left = sorted(notes(shared), key=lambda note: note.at)
+    named = [session for note in left for session in note.sessions]
+    assert sorted(named) == sorted(sessions_of(shared).values())
+    assert [(note.about, note.count) for note in left] == [("text='SELECT'", 1)] * len(named) + [("text='FROM'", 0)]
 
 
 def test_half_a_word_is_none(shared):
