@@ -11,7 +11,7 @@ from hoop_mitm.archive.opening import open_settled
 
 def ask(archive: Path, sql: str) -> list[tuple[Any, ...]]:
     """Rows of the archive once all that the journal holds is in it."""
-    open_settled(archive, wait=60).close()
+    open_settled(archive).close()
     give_up = time.monotonic() + 60
     while True:
         try:

@@ -33,7 +33,7 @@ def open_archive(path: Path, *, wait: float = 10, fold: bool = True) -> Archive:
     return Archive(Database(path, wait=wait), pending)
 
 
-def open_settled(path: Path, *, wait: float = 15) -> Archive:
+def open_settled(path: Path, *, wait: float = 60) -> Archive:
     """As ``open_archive``, with all in it that a gateway which runs has answered so far; ``wait``: seconds for that.
 
     Raises:

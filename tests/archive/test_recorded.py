@@ -54,7 +54,7 @@ class Recorded:
 
     def read(self):
         """The archive, open, with everything in it that was written before."""
-        return open_settled(self.path, wait=60)
+        return open_settled(self.path)
 
     def stop(self):
         self._wait(self.recorder.stop())

@@ -67,7 +67,7 @@ def test_bq_gets_its_rows_and_leaves_nothing_in_its_users_home(sandbox, tmp_path
 def test_each_client_is_a_session_of_its_own_by_the_name_that_was_given(sandbox):
     ask(sandbox, sys.executable, "-c", QUERY, name="first")
     ask(sandbox, sys.executable, "-c", QUERY, name="second")
-    with open_settled(sandbox.archive, wait=60) as archive:
+    with open_settled(sandbox.archive) as archive:
         sessions = {session.name: session for session in archive.sessions()}
     assert sessions["first"].id != sessions["second"].id
     assert sessions["first"].principal.email == "alice@acme.example"

@@ -93,7 +93,7 @@ def serving(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def compared(recording: Recording, serving: Serving, original: str, served: str) -> SessionDiff:
-    with open_archive(recording.archive) as one, open_settled(serving.archive, wait=60) as two:
+    with open_archive(recording.archive) as one, open_settled(serving.archive) as two:
         return diff(one, one.find(original), two.find(served), other=two)
 
 
