@@ -54,7 +54,6 @@ class Ledger:
         try:
             # Nobody else may read who spent how much.
             self._file = open_private(self.path)
-            self._file.execute("PRAGMA journal_mode = WAL")
             # What was let through must be counted also after the machine has lost its power.
             self._file.execute("PRAGMA synchronous = FULL")
             # Names lie here: what is deleted is gone.

@@ -474,7 +474,7 @@ class Store:
         if place.connection is None:
             connection = open_private(self._file)
             # Whole statements lie here: what is deleted is gone.
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 connection.execute(f"PRAGMA {pragma}")
             connection.executescript(_SCHEMA)
             _abridge_all(connection)
