@@ -20,6 +20,12 @@ settings.load_profile("patient")
 def pytest_configure() -> None:
     """xdist tells its workers how wide the terminal is; programs under test must not take it for theirs."""
     os.environ.pop("COLUMNS", None)
+    os.register_at_fork(before=_refuse_to_fork)
+
+
+def _refuse_to_fork() -> None:
+    """What is forked off beside gRPC's threads is ended by them, one time in thirty. The test that did it fails."""
+    raise AssertionError("a test forks its own process; subprocess starts programs, tests.terminals at a terminal")
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,14 @@
 import os
-import pty
-import select
 import shlex
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from hoop_mitm import foreground
 from hoop_mitm.errors import SandboxError
+from tests.terminals import Terminal
 
 
 def run(code: str, **environment: str) -> int:
@@ -75,55 +73,34 @@ def test_a_signal_to_us_reaches_the_command_once(number):
         assert outer.wait(60) == number
 
 
-def test_ctrl_c_at_a_terminal_reaches_the_command_once():
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-c", OUTER])
-    output = b""
-    while b"ready" not in output:
-        output += os.read(terminal, 1024)
-    os.write(terminal, b"\x03")
-    try:
-        while chunk := os.read(terminal, 1024):
-            output += chunk
-    except OSError:
-        pass  # Linux's way to say that the other side of a terminal has closed.
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == signal.SIGINT
-    assert output.count(b"got 2") == 1
+def test_ctrl_c_at_a_terminal_reaches_the_command_once(tmp_path):
+    with Terminal([sys.executable, "-c", OUTER], cwd=tmp_path, environment=os.environ) as terminal:
+        terminal.until("ready")
+        terminal.type("\x03")
+        assert terminal.finish().count("got 2") == 1
+        assert terminal.status == signal.SIGINT
 
 
-def read_until(terminal: int, wanted: bytes) -> bytes:
-    output = b""
-    deadline = time.monotonic() + 60
-    while wanted not in output:
-        assert time.monotonic() < deadline, output
-        if select.select([terminal], [], [], 0.2)[0]:
-            output += os.read(terminal, 1024)
-    return output
-
-
-def test_ctrl_z_stops_both_and_fg_takes_both_up_again():
+def test_ctrl_z_stops_both_and_fg_takes_both_up_again(tmp_path):
     """Under a shell with job control, as somebody would do it with an editor."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ["PS1"] = "prompt> "
-        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
     code = "import sys; print('rea' + 'dy', flush=True); print('got ' + input(), flush=True)"
     wrapped = f"import os, sys; from hoop_mitm import foreground; sys.exit(foreground.run([sys.executable, '-c', {code!r}], os.environ))"
-    read_until(terminal, b"prompt> ")
-    os.write(terminal, f"{shlex.join([sys.executable, '-c', wrapped])}\n".encode())
-    read_until(terminal, b"ready")
-    os.write(terminal, b"\x1a")
-    read_until(terminal, b"prompt> ")
-    os.write(terminal, b"jobs; echo still-here\n")
-    assert b"Stopped" in read_until(terminal, b"\nstill-here")
-    os.write(terminal, b"fg\n")
-    read_until(terminal, b"import")
-    os.write(terminal, b"hello\n")
-    read_until(terminal, b"got hello")
-    os.write(terminal, b"exit\n")
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    os.close(terminal)
+    shell = ["bash", "--norc", "--noprofile", "-i"]
+    with Terminal(shell, cwd=tmp_path, environment=os.environ | {"PS1": "prompt> "}) as terminal:
+        terminal.until("prompt> $")
+        terminal.type(f"{shlex.join([sys.executable, '-c', wrapped])}\n")
+        terminal.until("ready")
+        terminal.type("\x1a")
+        terminal.until("(?s)ready.*prompt> $")
+        terminal.type("jobs; echo still-here\n")
+        terminal.until(r"(?s)echo still-here\n.*Stopped.*\nstill-here\n.*prompt> $")
+        terminal.type("fg\n")
+        terminal.until(r"(?s)prompt> fg\n.*import")
+        terminal.type("hello\n")
+        terminal.until("(?s)got hello.*prompt> $")
+        terminal.type("exit\n")
+        terminal.finish()
+        assert terminal.status == 0
 
 
 def test_what_is_ignored_stays_ignored():

@@ -1,7 +1,6 @@
 """``hoop-mitm run``, as somebody types it, with a real gateway and real clients."""
 
 import json
-import os
 import re
 import shlex
 import socket
@@ -20,6 +19,7 @@ from tests.clients import environments
 from tests.clients.clients import DRIVERS
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
+from tests.terminals import Terminal
 from tests.waiting import until
 
 CUSTOMERS = "SELECT id, name FROM `acme.shop.customers` ORDER BY id LIMIT 2"
@@ -274,22 +274,10 @@ def test_a_gateway_that_cannot_start_shows_the_end_of_its_log(lonely: Laptop) ->
 
 def test_the_terminals_keys_are_the_commands(laptop: Laptop) -> None:
     """Ctrl-C at an interactive program is that program's, and what it prints to a terminal it prints to ours."""
-    import pty
-
     code = "import sys\ntry:\n print(sys.stdin.isatty(), sys.stdout.isatty(), flush=True)\n input()\nexcept KeyboardInterrupt:\n print('interrupted', flush=True)\n sys.exit(4)"
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(laptop.home)
-        os.execve(sys.executable, laptop.command("run", "-q", "--", sys.executable, "-c", code), laptop.environment)
-    output = b""
-    while b"True True" not in output:
-        output += os.read(terminal, 1024)
-    os.write(terminal, b"\x03")
-    try:
-        while chunk := os.read(terminal, 1024):
-            output += chunk
-    except OSError:
-        pass  # Linux's way to say that the other side of a terminal has closed.
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
-    assert b"interrupted" in output
+    command = laptop.command("run", "-q", "--", sys.executable, "-c", code)
+    with Terminal(command, cwd=laptop.home, environment=laptop.environment) as terminal:
+        terminal.until("True True")
+        terminal.type("\x03")
+        assert "interrupted" in terminal.finish()
+        assert terminal.status == 4

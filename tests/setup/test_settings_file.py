@@ -1,7 +1,8 @@
 """A settings file that cannot be used is refused in words, and nothing is written."""
 
-import os
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,19 +52,20 @@ def test_nothing_is_an_empty_object(tmp_path: Path, data: bytes | None) -> None:
 
 def as_somebody_else(path: Path) -> str:
     """What reading says to a user who is not root: root may write everywhere."""
-    hear, say = os.pipe()
-    if (child := os.fork()) == 0:
-        if os.geteuid() == 0:
-            os.setuid(65534)
-        try:
-            SettingsFile.read(path)
-        except ConfigError as error:
-            os.write(say, str(error).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(say)
-    with os.fdopen(hear) as heard:
-        return heard.read()
+    script = """
+import os, sys
+from pathlib import Path
+from hoop_mitm.errors import ConfigError
+from hoop_mitm.setup import SettingsFile
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    SettingsFile.read(Path(sys.argv[1]))
+except ConfigError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 @pytest.mark.parametrize("what", ["file", "directory"])

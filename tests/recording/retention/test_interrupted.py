@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -117,10 +116,10 @@ def test_a_disk_that_fills_on_the_way_leaves_the_old_file(due, tmp_path):
     place = copied(directory, tmp_path / "copy")
     old = (place / "hoop.duckdb").read_bytes()
     limit = len(old) // 3
+    limited = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); os.execv(sys.argv[1], sys.argv[1:])"
 
     done = subprocess.run(
-        [*_APPLIED, place, "30"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        [sys.executable, "-c", limited, *_APPLIED, place, "30"],
         capture_output=True,
         text=True,
         check=False,
