@@ -10,7 +10,7 @@ import pytest
 
 from hoop_mitm.archive import open_archive
 from hoop_mitm.archive.verify import verify
-from hoop_mitm.errors import RecordingError
+from hoop_mitm.errors import ArchiveError, RecordingError
 from hoop_mitm.recording import migrating
 from hoop_mitm.recording.archive_file import VERSION, ArchiveFile, ArchiveIsOlderError
 from hoop_mitm.recording.fold import Fold, fold_once
@@ -100,6 +100,27 @@ def test_in_version_two_a_job_that_was_held_said_so_for_good(tmp_path: Path) -> 
     assert layout_of(path) == layout_of(tmp_path / "fresh.duckdb")
     report = verify(path)
     assert report.verified, report.findings
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "says"),
+    [
+        (1, "folded", "had no chain"),
+        (2, "reviewed", "chains and signatures stay"),
+        (3, "joined", "chains and signatures stay"),
+    ],
+)
+def test_before_it_is_migrated_there_is_no_verdict_on_it(tmp_path: Path, version: int, name: str, says: str) -> None:
+    path = unpacked(name, tmp_path, version) / "hoop.duckdb"
+    chained = "SELECT chain, seq, link FROM records ORDER BY ALL"
+    signed = "SELECT chain, number, signature FROM checkpoints ORDER BY ALL"
+    before = [[], []] if version == 1 else [ask(path.parent, chained), ask(path.parent, signed)]
+
+    with pytest.raises(ArchiveError, match=f"version {version} of .*{says}.*hoop-mitm migrate"):
+        verify(path)
+
+    migrate(path)
+    assert [ask(path.parent, chained), ask(path.parent, signed)] == before
 
 
 def test_in_version_two_what_was_imported_told_of_the_gateways_own_jobs(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ NEEDED = frozenset({"flows", "events", "sessions"})
 
 #: The event that a migration leaves.
 _MIGRATED = "recording.migrated"
-_WITHOUT_CHAINS = 1
+#: The last version of the recording's format that had none.
+WITHOUT_CHAINS = 1
 
 
 @dataclass(slots=True)
@@ -124,7 +125,7 @@ def _note_special(seen: Seen, record: Record) -> None:
         details = record.parts.get("exchange", {}).get("details")
         # What was done to an archive that had chains takes nothing from what they cover.
         seen.migrated |= note.get("type") == _MIGRATED and not (
-            isinstance(details, dict) and details.get("from", _WITHOUT_CHAINS) != _WITHOUT_CHAINS
+            isinstance(details, dict) and details.get("from", WITHOUT_CHAINS) != WITHOUT_CHAINS
         )
         if isinstance(details, dict) and ("removals" in details or "observations" in details):
             removals, observations = details.get("removals"), details.get("observations")

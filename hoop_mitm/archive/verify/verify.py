@@ -20,7 +20,7 @@ from hoop_mitm.archive.verify import signatures as signatures_
 from hoop_mitm.archive.verify import structure as structure_
 from hoop_mitm.archive.verify.file import File, UnreadableError
 from hoop_mitm.archive.verify.keys import Change
-from hoop_mitm.archive.verify.look import NEEDED, How, Seen, look
+from hoop_mitm.archive.verify.look import NEEDED, WITHOUT_CHAINS, How, Seen, look
 from hoop_mitm.archive.verify.records import Absent
 from hoop_mitm.archive.verify.removals import Removals, Taking
 from hoop_mitm.archive.verify.report import ChainReport, Findings, Limit, Origin, Place, Report, shortened
@@ -236,10 +236,14 @@ class _Verification:
                     f"{self._file.path} has version {rows[0][0]} of the recording's format and was written by "
                     f"{shortened(rows[0][1])}; this program verifies version {VERSION}. Upgrade hoop-mitm."
                 )
+            then = (
+                "had no chain: there is nothing to verify. What is recorded after a migration is covered"
+                if rows[0][0] <= WITHOUT_CHAINS
+                else "put its tables together in another way. Its records, chains and signatures stay as they are"
+            )
             raise ArchiveError(
-                f"{self._file.path} has version {rows[0][0]} of the recording's format, which had no chain: there is nothing to "
-                f"verify. `hoop-mitm migrate {self._file.path}` brings it to version {VERSION}; what is recorded from then on "
-                "is covered."
+                f"{self._file.path} has version {rows[0][0]} of the recording's format, which {then}. "
+                f"`hoop-mitm migrate {self._file.path}` brings it to version {VERSION}, and keeps the old file beside it."
             )
         missing = {"records", "checkpoints", "removals"} - self._structure.tables
         for table in sorted(missing):
