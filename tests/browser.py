@@ -15,6 +15,7 @@ import os
 import shlex
 import shutil
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,9 @@ def launcher(place: Path, *arguments: str) -> Path:
     options = ["--headless", "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={place / 'profile'}"]
     program = place / "open"
     command = shlex.join([str(needed()), *_ARGUMENTS, *options, *arguments])
-    program.write_text(f'#!/bin/sh\nexec {command} "$1" >/dev/null 2>&1\n')
+    # A session of its own: with the program that a test's terminal began with, the terminal hangs up on all that are left.
+    apart = shlex.join([sys.executable, "-c", "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"])
+    program.write_text(f'#!/bin/sh\nexec {apart} {command} "$1" >/dev/null 2>&1\n')
     program.chmod(0o700)
     return program
 
