@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,11 @@ POLICY = {
     ]
 }
 
+# Where it is noon: no day ends, and no month, while these tests run.
+NOON = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+
 COST = {
+    "timezone": NOON,
     # On a busy machine, too, an estimate is as good as new when a test asks again.
     "reuse_estimates": "1h",
     "ceilings": [{"name": "small", "principals": ["alice@acme.example"], "bytes": "15MiB"}],
@@ -319,20 +324,20 @@ def test_whoami_shows_what_is_left(limited: RunningGateway, tmp_path: Path) -> N
 # What was billed
 
 
-BUDGETS = [{"name": "roomy", "per": "principal", "every": "month", "bytes": "1GiB"}]
+ROOMY = {"timezone": NOON, "budgets": [{"name": "roomy", "per": "principal", "every": "month", "bytes": "1GiB"}]}
 
 
 @pytest.fixture(scope="module")
 def roomy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """1 GiB for everybody."""
-    with RunningGateway(world, tmp_path_factory.mktemp("roomy"), cost={"budgets": BUDGETS}) as running:
+    with RunningGateway(world, tmp_path_factory.mktemp("roomy"), cost=ROOMY) as running:
         yield running
     world.bigquery.hold(0)
 
 
 @pytest.fixture
 def mortal(world: World, tmp_path: Path) -> Iterator[RunningGateway]:
-    yield RunningGateway(world, tmp_path, cost={"budgets": BUDGETS})
+    yield RunningGateway(world, tmp_path, cost=ROOMY)
     world.bigquery.hold(0)
 
 
