@@ -45,18 +45,14 @@ def verify(
     FILE is a recording, or one session of it (export --bundle); without it, the one of --db. Nothing is written to it,
     and no network is needed. What cannot be proved is said, and what would prove it.
     """
-    from hoop_mitm.archive.opening import fold_beside
     from hoop_mitm.archive.verify import verify as verified
     from hoop_mitm.archive.verify.shape import as_json as shape
     from hoop_mitm.cli import terminal
     from hoop_mitm.cli.progress import progress
     from hoop_mitm.cli.render import verify as render
 
-    path = file or db
     with progress("Opening") as say:
-        pending = fold_beside(path)
-        report = verified(path, keys=keys, heads=heads, quick=quick, progress=say)
-    terminal.say_pending(pending)
+        report = verified(file or db, keys=keys, heads=heads, quick=quick, progress=say)
     if as_json:
         terminal.print_json(shape(report))
     else:

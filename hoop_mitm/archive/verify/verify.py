@@ -18,6 +18,7 @@ from hoop_mitm.archive.verify import keys as keys_
 from hoop_mitm.archive.verify import removals as removals_
 from hoop_mitm.archive.verify import signatures as signatures_
 from hoop_mitm.archive.verify import structure as structure_
+from hoop_mitm.archive.verify.beside import newer_records
 from hoop_mitm.archive.verify.file import File, UnreadableError
 from hoop_mitm.archive.verify.keys import Change
 from hoop_mitm.archive.verify.look import NEEDED, WITHOUT_CHAINS, How, Seen, look
@@ -165,6 +166,7 @@ class _Verification:
         self._uncovered: dict[str, int] = {}
         self._session: str | None = None
         self._journals_alone: list[tuple[str, int]] = []
+        self._folded_to: dict[str, int] = {}
         self._found_heads: Mapping[str, heads_.Found] = {}
         self._removed: dict[str, Mapping[str, int]] = {}
         self._structure = structure_.Structure(frozenset(), bundle=False, notes=())
@@ -418,6 +420,7 @@ class _Verification:
         held: dict[str, frozenset[int]] = {}
         without = {name for name in planned if not name.startswith(KEPT)}
         for journal, folded_to, waiting in self._file.rows(_JOURNALS):
+            self._folded_to[journal] = folded_to
             mine = [name for name in planned if name == journal or name.startswith(f"{journal}.")]
             without.difference_update(mine)
             last = max((planned[name][-1].last for name in mine), default=None)
@@ -570,11 +573,24 @@ class _Verification:
                 "--quick: the bodies were not read; jobs, read sessions and flows.job_key were not compared with the records; "
                 "and not of all records it was seen that they can be read in one way only.",
             )
+        self._say_what_is_newer()
         before = ", ".join(f"{number:,} {table}" for table, number in self._uncovered.items() if number)
         if before:
             self._limit("before", f"Nothing is said about what was recorded before there was a chain: {before}.")
         if not self._structure.tables >= NEEDED:
             self._limit("tables", "The tables that are not as they must be were not compared with the records.")
+
+    def _say_what_is_newer(self) -> None:
+        newer = newer_records(self._file.path, self._folded_to)
+        if newer is None:
+            words = "The journal beside the file cannot be read by this user: newer records may lie there."
+            self._limit("journal", words)
+        elif newer:
+            words = (
+                f"{newer:,} newer records lie in the journal beside the file and are not in it yet: they were not looked at. A "
+                "gateway takes them in, and so does every command that shows something of a recording."
+            )
+            self._limit("journal", words)
 
     def _say_tails(self, chains: Sequence[_Chain]) -> None:
         if not self._heads and not self._structure.bundle:
