@@ -302,9 +302,11 @@ class Execution:
         estimate = await self._services.estimates.of(
             operation, connection=connection, principal=held.session.principal, subject_token=subject_token
         )
-        own = own_limit(operation)
+        # However much a ceiling would let through, the reviewers were shown less.
+        most = estimate.most if estimate.is_bound else None
+        own = min(filter(None, (own_limit(operation), most)), default=None)
         if not costs.weighs(payer):
-            return Admission(min(estimate.most, own or estimate.most)) if estimate.is_bound else None
+            return Admission(own) if most and own else None
         return await costs.admit(
             review.id,
             payer,

@@ -30,7 +30,9 @@ class Limit(Model):
         default=(), description="members of these groups; together with `principals`, whoever is named by either"
     )
     principals: tuple[Text, ...] = Field(
-        default=(), description="people and workloads, by e-mail address, subject, or `issuer#subject`"
+        default=(),
+        description="people and workloads, by e-mail address, subject, or `issuer#subject`; compared without case, and "
+        "without patterns (`*`)",
     )
     connections: tuple[Text, ...] = Field(default=(), description="only what goes through these; empty: through any")
     bytes: Bytes | None = Field(default=None, gt=0, description="such as `10GB` or `1TiB`; this or `money`")

@@ -42,7 +42,8 @@ HEAD = """# hoop.yaml
 
 One file says all. `hoop-mitm proxy --config FILE` reads it, or `$HOOP_CONFIG`, or `./hoop.yaml`. An unknown key, a wrong
 value or a setting that would open a hole stops the start, with file, line and what would be right. Paths are relative to
-the file. Durations are written `90s`, `15m`, `8h`, `30d`. This page is written from the program
+the file. Durations are written `90s`, `15m`, `8h`, `30d`. Besides the sections below a file may have `version: 1`, its
+format: the only one there is, and the default. This page is written from the program
 (`python -m hoop_mitm.config.reference`).
 """
 

@@ -595,6 +595,20 @@ def test_it_survives_a_gateway_that_is_killed_and_runs_once(world: World, tmp_pa
     assert report.verified, report.findings
 
 
+def test_a_ceiling_lets_no_approved_statement_cost_more_than_its_reviewers_were_shown(
+    world: World, tmp_path: Path, table: str
+) -> None:
+    ceiling = {"name": "roomy", "bytes": "2TiB"}
+    with RunningGateway(world, tmp_path, policy={"rules": RULES}, cost={"ceilings": [ceiling]}) as gateway:
+        alice, job = Person(gateway, "alice"), name()
+        alice.insert(f"DELETE FROM {table} WHERE n = 1", job)
+        Person(gateway, "bob").approve(job)
+        assert result(alice, job)["numDmlAffectedRows"] == "1"
+        sent = alice.say("GET", f"{JOBS}/{job}")["configuration"]["query"]
+    # It reads next to nothing, and that is what was shown.
+    assert 0 < int(sent["maximumBytesBilled"]) < 2**30
+
+
 def test_a_row_that_cannot_be_read_for_a_while_ends_nobodys_work(
     reviewed: RunningGateway, alice: Person, bob: Person, table: str
 ) -> None:

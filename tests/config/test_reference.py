@@ -22,6 +22,12 @@ def test_every_part_of_the_model_has_its_section() -> None:
     assert set(models_in(model.Config)) - {model.Config} == described
 
 
+def test_every_key_of_the_file_is_on_the_page() -> None:
+    page = reference()
+    assert [name for name in model.Config.model_fields if f"`{name}" not in page] == []
+    assert f"`version: {model.Config.model_fields['version'].default}`" in page
+
+
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """Every model that a file may hold at such a place, or below it."""
     if isinstance(annotation, typing.TypeAliasType):

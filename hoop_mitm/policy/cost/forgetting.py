@@ -33,9 +33,10 @@ def bare(charge: Charge, budgets: Sequence[Budget]) -> Charge:
     """Without what no budget counts by: e-mail address, session and job, as far as that is so. It has its bill."""
     payer = charge.payer
     email = payer.principal.email
-    named = {name for budget in budgets for name in budget.principals}
+    # As Payer.is_meant_by reads them.
+    named = {name.casefold() for budget in budgets for name in budget.principals}
     groups = tuple(group for group in payer.principal.groups if _counts_group(group, budgets))
-    principal = replace(payer.principal, email=email if email in named else None, groups=groups)
+    principal = replace(payer.principal, email=email if email and email.casefold() in named else None, groups=groups)
     by_session = any(budget.per == "session" for budget in budgets)
     return replace(
         charge,

@@ -21,5 +21,8 @@ class Payer:
         if not limit.groups and not limit.principals:
             return True
         principal = self.principal
-        names = {principal.key, principal.subject, principal.email}
-        return bool(names & set(limit.principals)) or bool(set(principal.groups) & set(limit.groups))
+        # All limits that apply hold, so one more never loosens: they are matched as a rule's denial is, by any name and
+        # without case. Else a token that writes an address with a capital would get past.
+        names = {name.casefold() for name in (principal.key, principal.subject, principal.email) if name}
+        named = any(name.casefold() in names for name in limit.principals)
+        return named or bool(set(principal.groups) & set(limit.groups))

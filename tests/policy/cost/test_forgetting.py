@@ -66,6 +66,7 @@ def test_a_bill_that_never_came_is_what_was_set_aside() -> None:
         (budget(per="principal"), None, ""),
         (budget(per="session"), None, "s1"),
         (budget(per="principal", principals=[ALICE.email]), ALICE.email, ""),
+        (budget(per="principal", principals=[ALICE.email.upper()]), ALICE.email, ""),
     ],
 )
 def test_what_is_too_old_keeps_only_what_budgets_count_by(budget_: Any, email: str | None, session: str) -> None:
