@@ -1,6 +1,6 @@
 """The gateway's certificate authority: it can vouch for the hosts that the gateway intercepts, and for nothing else.
 
-Whoever trusts it trusts one more signature on Google's BigQuery hosts. A critical name constraint keeps it from
+Whoever trusts it trusts one more signature on Google's BigQuery and token hosts. A critical name constraint keeps it from
 being believed for a bank, an intranet, or any address; TLS libraries enforce that, not our good intentions.
 """
 

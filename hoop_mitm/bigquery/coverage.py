@@ -14,6 +14,7 @@ from hoop_mitm.bigquery.hosts import (
     REFUSED_HOSTS,
     REST_HOST,
     STORAGE_HOST,
+    TOKEN_HOSTS,
     why_refused,
 )
 from hoop_mitm.bigquery.mcp import LIKE, METHODS, TOOLS
@@ -168,12 +169,18 @@ def _hosts() -> Iterator[str]:
         "| `bigquery-NAME.p.googleapis.com`, `bigquerystorage-NAME.p.googleapis.com` | served where hoop.yaml lists it under "
         "`gateway.private_hosts` |"
     )
+    yield (
+        f"| {', '.join(f'`{host}`' for host in sorted(TOKEN_HOSTS))} | answered by the gateway itself: clients trade their "
+        "login there for a session of its own. Nothing is forwarded |"
+    )
     for host in sorted(REFUSED_HOSTS):
         yield f"| `{host}` | refused: {why_refused(host)} |"
     yield "| any other host of Google's with `bigquery` in its name | refused; it is never tunnelled |"
     yield (
-        "\nThe gateway's authority vouches for exactly the hosts that are served or refused in words here, and the credential "
-        "goes to those that are served alone. A client that trusts it for any other host gets an error of TLS.\n"
+        "\nThe gateway's authority can vouch for the hosts that are served, answered or refused by name here, for "
+        "`gateway.endpoint_names` where there is no `gateway.endpoint_certificate`, and for names below any of these. A client "
+        "that trusts it gets an error of TLS for every other name. Google's credential is put only on requests to hosts that "
+        "are served.\n"
     )
 
 

@@ -36,7 +36,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "tables": ("list(string)", "both"),
     "datasets": ("list(string)", "`project.dataset` of these, and of what else is named"),
     "functions": ("list(string)", "functions that the statement calls, in lower case"),
-    "features": ("list(string)", "what else it uses: `external_query`, `dynamic_sql`, `export_data` … (docs/policy.md)"),
+    "features": ("list(string)", "what else it uses: `external_query`, `dynamic_sql`, `export_data` … (docs/statements.md)"),
     "opaque": ("string", 'why the statement cannot be understood; `""` where it can'),
     "script": ("bool", "whether it is more than one statement"),
     "statement": ("string", 'the SQL as it was sent; `""` where there is none'),

@@ -26,7 +26,7 @@ def hoop_yaml(answers: Answers) -> str:
             "gateway:",
             "  # What clients use as their proxy. Beyond this machine it needs `others: refuse`, and TLS in front.",
             f"  listen: {_said(answers.listen)}",
-            "  certs: certs      # the authority that clients trust; it can vouch for Google's BigQuery hosts only",
+            "  certs: certs      # the authority that clients trust; it can vouch for Google's BigQuery and token hosts only",
             "  state: .hoop      # signing keys and revocations: for the gateway's user alone",
             *_upstream(answers),
             "",

@@ -17,7 +17,7 @@ FEATURES: Final = frozenset({
 })  # fmt: skip
 """Everything that ``StatementFacts.features`` can hold.
 
-- ``access_control``: it grants or revokes, or makes or drops row access policies.
+- ``access_control``: it grants or revokes. What makes or drops row access policies is opaque, and has no feature.
 - ``call``: it calls a procedure, which may do anything.
 - ``control_flow``: ``DECLARE``, ``SET``, ``IF``, loops, blocks.
 - ``ddl``: it makes, changes or drops something, temporary things included.
@@ -33,7 +33,7 @@ FEATURES: Final = frozenset({
 - ``remote_function``: it defines a function that another service computes.
 - ``session_variable``: it names a system variable (``@@…``).
 - ``table_function``: it reads from a function of a dataset, and so what that reads.
-- ``temp_object``: it makes or drops something temporary.
+- ``temp_object``: it makes, drops or reads something temporary.
 - ``time_travel``: ``FOR SYSTEM_TIME AS OF``, ``APPENDS``, ``CHANGES``.
 - ``transaction``: it begins, commits or rolls back one.
 - ``unqualified_name``: a table's name has no dataset, and no default dataset is known: its ``dataset`` is ``""``.
