@@ -169,8 +169,8 @@ _FOUND = """
             groups, sessions.kind AS person, program,
             NULL AS statement, NULL AS executed_statement, [] AS tables,
             events.message AS trouble, NULL AS labels, NULL AS job, NULL AS url,
-            -- What others looked for is not found again.
-            CASE WHEN events.type <> 'archive.read' AND json_valid(events.details)
+            -- What others looked for is not found again; in older recordings archive.read tells it.
+            CASE WHEN events.type NOT IN ('archive.read', 'archive.search') AND json_valid(events.details)
                 THEN array_to_string(json_extract_string(events.details, '$.*'), chr(10)) END AS details,
             CASE WHEN events.type LIKE '%.refused' OR events.type IN ('review.rejected', 'review.expired') THEN 'deny' END AS decision,
             false AS reviewed, [events.type] AS types, NULL AS bytes

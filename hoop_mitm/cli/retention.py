@@ -178,8 +178,8 @@ def erase(
 
     Of their records only digests stay, so that everybody else's can still be verified; the event of the erasure names
     them by a salted commitment, and what is printed is the receipt that tells whom it was about. What lies in sessions
-    on hold is in the way. The gateway may be running. Exit status 1 when a hold forbids it, and when something may still be in an older
-    copy of the archive.
+    on hold is in the way. The gateway may be running. Exit status 1 when a hold forbids it, when something of theirs is
+    still going on and stays for now, and when something may still be in an older copy of the archive.
     """
     from hoop_mitm.cli import terminal
     from hoop_mitm.cli.progress import progress

@@ -14,7 +14,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,7 +91,7 @@ class Looks:
             why = _unsuitable(status)
             note = None if why else _read(path, status)
             if isinstance(note, Note):
-                events.append(_event(note, path, status))
+                events += _events(note, path, status)
             else:
                 junk.append((path, status, why or note or ""))
         if junk:
@@ -158,7 +158,8 @@ def _read(path: Path, expected: os.stat_result) -> Note | str:
         return "not a note"
 
 
-def _event(note: Note, path: Path, status: os.stat_result) -> EventRecord:
+def _events(note: Note, path: Path, status: os.stat_result) -> Iterator[EventRecord]:
+    """Who looked and, where they looked for something, what for: it may quote a statement, and goes with statements."""
     user = _user(status.st_uid)
     what = (
         "the list of sessions"
@@ -173,11 +174,10 @@ def _event(note: Note, path: Path, status: os.stat_result) -> EventRecord:
         "command": note.command,
         "sessions": list(note.sessions),
         "count": note.count,
-        "about": note.about,
         "login": note.login,
         "said_at": note.at.isoformat(),
     }
-    return EventRecord(
+    read = EventRecord(
         id=_id(path, status, note.encoded()),
         at=_when(status),
         type="archive.read",
@@ -185,6 +185,16 @@ def _event(note: Note, path: Path, status: os.stat_result) -> EventRecord:
         session_id=note.sessions[0] if note.count == len(note.sessions) == 1 else None,
         details=details,
     )
+    yield read
+    if note.about:
+        yield replace(
+            read,
+            id=_id(path, status, b"search" + note.encoded()),
+            type="archive.search",
+            message=f"{user} looked for something with `hoop-mitm {note.command}`.",
+            # With the login, by which both are found when its owner is to be erased.
+            details={"read": read.id, "about": note.about, "login": note.login},
+        )
 
 
 def _junk(junk: Sequence[tuple[Path, os.stat_result, str]]) -> EventRecord:

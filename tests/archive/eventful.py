@@ -39,7 +39,8 @@ def eventful(directory: Path) -> Path:
         empty = session(name="empty")
         other = session(name="another", principal=Principal("https://issuer.example", "bob"))
         recorded.write(empty, other, _answered(other, "job_other", "SELECT 1"))
-        recorded.write(event("archive.read", details={"user": "carol", "command": "show", "about": ""}))
+        looked = event("archive.read", details={"user": "carol", "command": "search"})
+        recorded.write(looked, event("archive.search", details={"read": looked.id, "about": EVIL}))
         for records in _everything(alice):
             recorded.write(alice, *records)
     finally:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import click
 import duckdb
@@ -28,9 +29,12 @@ from tests.archive.building import NOON, Builder, columns
 from tests.attacks.raw import bigquery
 from tests.cli.test_retention import CommandLine
 from tests.clients.clients import DRIVERS
+from tests.examples import blocks_of
 from tests.gateways import RunningGateway
 from tests.laptops import Laptop
 from tests.waiting import until
+
+RECORDINGS = Path(__file__).parents[2] / "docs" / "recordings.md"
 
 #: Every command that reads a recording, and how it is asked for one session.
 READING = {
@@ -192,6 +196,17 @@ def test_what_was_searched_for_is_told(shared, monkeypatch):
     assert note.about == "text='Zo\u00eb' rows=True verdict='allow'"
     run(shared, "search", "no such thing")
     assert {note.count for note in notes(shared)} == {2, 0}
+
+
+@pytest.mark.parametrize(
+    ("type_", "found"), [("archive.read", False), ("archive.search", False), ("review.approved", True)]
+)
+def test_what_others_searched_for_is_not_found_again(shared, type_, found):
+    """In recordings from before there was ``archive.search``, ``archive.read`` tells it."""
+    builder = Builder(shared / "hoop.duckdb")
+    builder.event(None, type_, "Something happened.", id="an event", details=json.dumps({"about": "text='salaries'"}))
+    builder.write()
+    assert run(shared, "search", "salaries").exit_code == (0 if found else 1)
 
 
 @pytest.mark.parametrize("text", ["x" * 5000, "\udcff", "\n\x00'\""])
@@ -362,6 +377,13 @@ EVENTS = "SELECT type, message, session_id, details FROM events WHERE type LIKE 
 READS = EVENTS.replace("LIKE 'archive.%'", "= 'archive.read'")
 
 
+def who_looked(gateway):
+    """What the page's question finds: command, what for, and session."""
+    [block] = [block for block in blocks_of(RECORDINGS, "sql") if "who-looked.csv" in block]
+    question = re.fullmatch(r"COPY \((.*)\) TO 'who-looked.csv' \(HEADER\);\s*", block, re.DOTALL)[1]
+    return gateway.ask(f"SELECT command, about, session_id FROM ({question})")
+
+
 def test_a_gateway_takes_what_readers_leave_for_events_of_the_recording(world, tmp_path):
     with RunningGateway(world, tmp_path, recording={"shared": True}) as gateway:
         ask(gateway)
@@ -373,6 +395,13 @@ def test_a_gateway_takes_what_readers_leave_for_events_of_the_recording(world, t
         found |= {json.loads(row[3])["command"]: row for row in gateway.ask(READS)}
         assert found["show"][2] == session
         assert json.loads(found["show"][3])["uid"] == os.geteuid()
+        assert not gateway.ask(EVENTS.replace("archive.%", "archive.search"))
+        assert run(gateway.recordings, "search", "SELECT 1").exit_code == 0
+        [(_, message, of, details)] = wait_for(gateway, EVENTS.replace("archive.%", "archive.search"))
+        assert (message.partition(" ")[2], of) == ("looked for something with `hoop-mitm search`.", session)
+        assert json.loads(details)["about"] == "text='SELECT 1'"
+        assert ("search", "text='SELECT 1'", session) in who_looked(gateway)
+        assert ("show", None, session) in who_looked(gateway)
         (gateway.recordings / "looks" / "junk").symlink_to("/etc/passwd")
         assert "1 thing that is no note" in wait_for(gateway, EVENTS.replace("archive.%", "archive.junk"))[0][1]
     # What was left while no gateway ran is taken by the next.

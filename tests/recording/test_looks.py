@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -30,8 +31,18 @@ def leave(layout, note=None, name="note.json", **changes):
     return path
 
 
+def looked(layout, *, at, **changes):
+    """The events that a gateway makes of a reader's note, as if it had been left at another time."""
+    share(layout)
+    leave(layout, **changes)
+    place = Looks(layout)
+    taken = place.take()
+    place.remove(taken.files)
+    return [replace(event, at=at) for event in taken.events]
+
+
 def test_a_note_becomes_an_event_of_the_files_owner_and_time(layout):
-    path = leave(layout, login="alice@acme.example", about="text='salaries'")
+    path = leave(layout, login="alice@acme.example")
     if os.geteuid() == 0:
         os.chown(path, 65534, -1)
     taken = Looks(layout).take()
@@ -43,7 +54,34 @@ def test_a_note_becomes_an_event_of_the_files_owner_and_time(layout):
     assert event.details["uid"] == status.st_uid
     assert event.details["user"] == looks._user(status.st_uid)
     assert event.message == f"{event.details['user']} looked at 1 session with `hoop-mitm show`."
-    assert (event.details["login"], event.details["about"]) == ("alice@acme.example", "text='salaries'")
+    assert event.details["login"] == "alice@acme.example"
+    assert "about" not in event.details
+
+
+def test_what_was_looked_for_is_an_event_of_its_own_that_names_the_first(layout):
+    path = leave(layout, command="search", login="alice@acme.example", about="text='salaries'")
+    taken = Looks(layout).take()
+    read, search = taken.events
+    assert taken.files == (path,)
+    assert (read.type, search.type) == ("archive.read", "archive.search")
+    assert (search.at, search.session_id) == (read.at, SESSION)
+    assert search.message == f"{read.details['user']} looked for something with `hoop-mitm search`."
+    assert search.details == {"read": read.id, "about": "text='salaries'", "login": "alice@acme.example"}
+    assert "salaries" not in repr(read)
+
+
+def test_what_was_looked_for_in_several_sessions_is_in_none(layout):
+    leave(layout, sessions=(SESSION, SESSION[:-1] + "2"), count=2, about="text='salaries'")
+    assert [event.session_id for event in Looks(layout).take().events] == [None, None]
+
+
+@pytest.mark.parametrize("about", ["", "text='salaries'"])
+def test_taken_again_after_a_crash_they_are_the_same_events(layout, about):
+    leave(layout, about=about)
+    once, again = (Looks(layout).take().events for _ in range(2))
+    assert once == again
+    assert [event.type for event in once] == ["archive.read", "archive.search"][: 2 if about else 1]
+    assert len({event.id for event in once}) == len(once)
 
 
 def test_what_was_taken_is_removed_when_that_is_asked_for_and_is_one_event_until_then(layout):
@@ -62,6 +100,16 @@ def test_two_readers_with_the_same_words_are_two_events(layout):
     events = Looks(layout).take().events
     assert len({event.id for event in events}) == 2
     assert {event.session_id for event in events} == {None}
+
+
+def test_two_readers_who_look_for_the_same_are_told_apart(layout):
+    note = Note(datetime.now(UTC), "search", about="text='salaries'")
+    leave(layout, note, "one")
+    leave(layout, note, "two")
+    events = Looks(layout).take().events
+    assert len({event.id for event in events}) == 4
+    reads, searches = ([event for event in events if event.type == f"archive.{type_}"] for type_ in ("read", "search"))
+    assert [event.details["read"] for event in searches] == [event.id for event in reads]
 
 
 def fifo(path):

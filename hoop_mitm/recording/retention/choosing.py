@@ -16,7 +16,8 @@ from hoop_mitm.recording.retention.source import Source
 #: Kinds of records without which no chain can be followed. They tell nothing about anybody.
 KEPT_KINDS = "('genesis', 'key', 'start', 'probe')"
 #: What somebody wrote themselves into an event that is about no exchange: reviewers what they say, readers what they look for.
-_WORDED = "('review.approved', 'review.rejected', 'archive.read')"
+#: Until there was ``archive.search``, this stood in ``archive.read``, and takes who looked with it there.
+_WORDED = "('review.approved', 'review.rejected', 'archive.read', 'archive.search')"
 #: The archive's own work is told in a chain of this kind.
 OWN_CHAIN = "starts_with(chain, 'kept-')"
 

@@ -132,7 +132,6 @@ def _traced(layout: Layout, source: Source, who: str, stores: Stores | None, hor
     known = stores.person(who) if stores is not None else Person.NOBODY
     traces = choose_person(source, who, held, horizon, alive=alive, known=known)
     # Not by addresses that they had besides: these may be somebody else's by now, whose all this is not.
-    # Not by addresses that they had besides: these may be somebody else's by now.
     person = replace(Person.called(who), keys=frozenset(traces.keys))
     found = stores.find(person, alive=alive) if stores is not None else Found()
     # What was claimed since the journal went on in a new segment stays there for now.

@@ -1,6 +1,7 @@
 """What is older than it is kept is gone, to the byte; what is younger is as it was; and the recording is still evidence."""
 
 import contextlib
+import json
 import secrets
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from tests.recording.building import BASE, QUERY, RESULTS, ask, ask_one, event, 
 from tests.recording.folding import keys
 from tests.recording.retention.recorded import Recorded, ago, cutoff, cutoffs, principal
 from tests.recording.retention.searching import finds
+from tests.recording.test_looks import looked
 from tests.waiting import until
 
 #: Days that each class is kept.
@@ -81,11 +83,9 @@ def test_an_event_that_may_quote_a_statement_loses_its_text_with_the_statement(t
     [
         ("review.approved", "A reviewer approved; it may run.", {"message": "{}"}, True),
         ("review.rejected", "bob@acme.example rejected this request: {}.", {"message": "{}"}, True),
-        ("archive.read", "bob looked at 1 session with `hoop-mitm search`.", {"about": "{}"}, True),
         # Nobody's words.
         ("review.approved", "A reviewer approved; it may run.", {"message": "", "job": "job-7"}, False),
         ("review.requested", "A request waits for a review.", {"job": "job-7"}, False),
-        ("archive.read", "bob looked at 1 session with `hoop-mitm show`.", {"about": ""}, False),
     ],
 )
 def test_an_event_with_somebodys_words_loses_them_with_the_statement(tmp_path, type_, message, details, goes):
@@ -111,6 +111,57 @@ def test_an_event_with_somebodys_words_loses_them_with_the_statement(tmp_path, t
     [(left, kept, email)] = ask(tmp_path, "SELECT message <> '', details, email FROM events WHERE type = ?", type_)
     # Who did it, and in which session, is kept as long as metadata is.
     assert (left, kept == "{}", email) == (not goes, goes, "bob@acme.example")
+    recorded.verified()
+
+
+@pytest.mark.parametrize("searched", [True, False], ids=["search", "show"])
+def test_what_a_reader_looked_for_goes_with_the_statement_and_who_looked_stays(tmp_path, searched):
+    recorded = Recorded(tmp_path)
+    words = f"DELETE FROM {secrets.token_hex(12)}"
+    session = recorded.session("alice", age=200)
+    recorded.job(age=200)
+    about = f"text='{words}'" if searched else ""
+    command = "search" if searched else "show"
+    said = {"command": command, "sessions": (session.id,), "login": "bob@acme.example", "about": about}
+    # As the gateway makes them of a note: they have no principal.
+    read, *rest = looked(recorded.layout, at=ago(200), **said)
+    recorded.gateway.write(read, *rest)
+    recorded.fold()
+    assert bool(finds(tmp_path, words)) is searched
+
+    recorded.apply(KEPT)
+
+    assert finds(tmp_path, words) == set()
+    told = "SELECT type, message, session_id, details FROM events WHERE type LIKE 'archive.%' ORDER BY seq"
+    (type_, message, session_id, details), *emptied = ask(tmp_path, told)
+    assert (type_, message, session_id) == ("archive.read", read.message, session.id)
+    assert json.loads(details) == read.details
+    assert {"user", "uid", "command", "sessions", "login"} <= read.details.keys()
+    # That something was looked for there stays, too.
+    assert emptied == [("archive.search", "", session.id, "{}")] * searched
+    recorded.verified()
+
+
+def test_what_a_reader_looked_for_goes_also_where_one_event_told_all(tmp_path):
+    """As it was before there was ``archive.search``."""
+    recorded = Recorded(tmp_path)
+    words = f"DELETE FROM {secrets.token_hex(12)}"
+    session = recorded.session("alice", age=200)
+    recorded.job(age=200)
+    message = "bob looked at 1 session with `hoop-mitm search`."
+    told = {"type_": "archive.read", "at": ago(200), "session_id": session.id, "message": message}
+    recorded.gateway.write(event(**told, details={"user": "bob", "about": words}))
+    recorded.gateway.write(event(**told, details={"user": "bob", "about": ""}))
+    recorded.fold()
+    assert finds(tmp_path, words)
+
+    recorded.apply(KEPT)
+
+    assert finds(tmp_path, words) == set()
+    left = ask(
+        tmp_path, "SELECT message, details <> '{}', session_id FROM events WHERE type = 'archive.read' ORDER BY seq"
+    )
+    assert left == [("", False, session.id), (message, True, session.id)]
     recorded.verified()
 
 

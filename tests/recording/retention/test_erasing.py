@@ -13,6 +13,7 @@ from hoop_mitm.recording.retention.persons import naming
 from tests.recording.building import BASE, QUERY, ask, event, new_id
 from tests.recording.retention.recorded import ISSUER, Recorded, ago, principal
 from tests.recording.retention.searching import finds
+from tests.recording.test_looks import looked
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
 #: What would be said of Bob by anyone who reads the archive.
@@ -148,17 +149,23 @@ def test_a_hold_is_in_the_way_until_it_is_released(recorded, tmp_path):
     recorded.verified()
 
 
-@pytest.mark.parametrize(
-    "of_bob",
-    [
-        {"type_": "review.approved", "principal": principal("bob")},
-        {"type_": "archive.read", "details": {"user": "bob", "login": BOB}},
-    ],
-    ids=["as a reviewer", "as a reader"],
-)
+def reviewed(recorded, session):
+    return [event("review.approved", session_id=session.id, at=ago(1), principal=principal("bob"))]
+
+
+def read(recorded, session):
+    return looked(recorded.layout, at=ago(1), sessions=(session.id,), login=BOB)
+
+
+def searched(recorded, session):
+    """Of the two events of one note the one that tells what was looked for."""
+    return looked(recorded.layout, at=ago(1), sessions=(session.id,), login=BOB, about="text='SELECT'")[1:]
+
+
+@pytest.mark.parametrize("of_bob", [reviewed, read, searched])
 def test_what_somebody_did_in_anothers_held_session_is_held(recorded, tmp_path, of_bob):
     of_alice, before = recorded.session("alice", age=20), recorded.session("bob", age=20)
-    recorded.gateway.write(event(session_id=of_alice.id, at=ago(1), message="It happened.", **of_bob))
+    recorded.gateway.write(*of_bob(recorded, of_alice))
     recorded.fold()
     place_hold(recorded.layout, recorded.keys, of_alice.id, "case 7", "the test")
     as_it_was = recorded.archive.read_bytes()
@@ -172,6 +179,58 @@ def test_what_somebody_did_in_anothers_held_session_is_held(recorded, tmp_path, 
     release_hold(recorded.layout, recorded.keys, of_alice.id, "", "the test")
     erased(recorded, BOB)
     assert finds(tmp_path, BOB) == set()
+    recorded.verified()
+
+
+def test_who_looked_and_what_for_goes_with_the_reader(recorded, tmp_path):
+    """Also where somebody else's session was looked at."""
+    of_bob = recorded.session("bob", age=20)
+    for number, sessions in enumerate([(of_bob.id,), ()]):
+        said = {"command": "search", "sessions": sessions, "count": len(sessions), "about": f"text='hers-{number}'"}
+        recorded.gateway.write(*looked(recorded.layout, at=ago(1), login=ALICE, **said))
+    recorded.gateway.write(*looked(recorded.layout, at=ago(1), login=BOB, command="search", about="text='his'"))
+    recorded.fold()
+    assert finds(tmp_path, "hers-")
+
+    done = erased(recorded)
+
+    for text in ("hers-", ALICE):
+        assert finds(tmp_path, text) == set()
+    assert done.traces.events == 4
+    left = ask(tmp_path, "SELECT type, details->>'login' FROM events WHERE type LIKE 'archive.%' ORDER BY seq")
+    assert left == [("archive.read", BOB), ("archive.search", BOB)]
+    recorded.verified()
+
+
+@pytest.mark.parametrize("about", ["", "text='hers'"])
+def test_what_a_gateway_took_in_twice_goes_twice(recorded, tmp_path, about):
+    """It died between writing what a reader had left and removing it; the session that was looked at is somebody else's."""
+    of_bob = recorded.session("bob", age=20)
+    events = looked(recorded.layout, at=ago(1), login=ALICE, sessions=(of_bob.id,), count=1, about=about)
+    recorded.gateway.write(*events)
+    recorded.gateway.write(*events)
+    recorded.fold()
+
+    done = erased(recorded)
+
+    assert finds(tmp_path, ALICE) == set()
+    assert done.traces.elsewhere == 0
+    recorded.verified()
+
+
+def test_what_others_looked_for_goes_where_it_names_them_and_who_looked_stays(recorded, tmp_path):
+    of_bob = recorded.session("bob", age=20)
+    for sessions in ((of_bob.id,), ()):
+        said = {"command": "search", "sessions": sessions, "count": len(sessions), "about": f"text='{ALICE}'"}
+        recorded.gateway.write(*looked(recorded.layout, at=ago(1), login=BOB, **said))
+    recorded.fold()
+
+    done = erased(recorded)
+
+    assert finds(tmp_path, ALICE) == set()
+    assert (done.traces.events, done.traces.elsewhere) == (2, 0)
+    left = ask(tmp_path, "SELECT type, details->>'login' FROM events WHERE type LIKE 'archive.%' ORDER BY seq")
+    assert left == [("archive.read", BOB)] * 2
     recorded.verified()
 
 
