@@ -108,7 +108,12 @@ def headers(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((str(name), str(value)) for name, value in json.loads(text))
 
 
-def details(text: str) -> dict[str, object]:
-    """A JSON object."""
-    value = json.loads(text)
+def details(text: str | None) -> dict[str, object]:
+    """A JSON object; of what is none, because somebody changed it, the text as it is."""
+    if text is None:
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {"text": text}
     return value if isinstance(value, dict) else {}

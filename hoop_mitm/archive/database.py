@@ -59,20 +59,23 @@ class Database:
         except duckdb.InterruptException:
             raise KeyboardInterrupt from None
         except duckdb.CatalogException as error:
-            raise ArchiveError(
-                f"{self.path} is a DuckDB file, but not a hoop-mitm recording. Name another one with --db."
-            ) from error
+            raise self._foreign() from error
         except duckdb.Error as error:
             raise ArchiveError(f"{self.path} cannot be read, it may be damaged: {_first_line(error)}") from error
 
     def close(self) -> None:
         self._connection.close()
 
+    def _foreign(self) -> ArchiveError:
+        return ArchiveError(f"{self.path} is a DuckDB file, but not a hoop-mitm recording. Name another one with --db.")
+
     def _check_version(self) -> None:
         rows = self.all("SELECT version, written_by FROM archive LIMIT 1")
         if not rows:
             raise ArchiveError(f"{self.path} does not say which version it has: its first fold did not end.")
         version, written_by = rows[0]
+        if not isinstance(version, int):
+            raise self._foreign()
         if version < VERSION:
             raise ArchiveError(
                 f"{self.path} has version {version} of the recording's format, and this program reads version {VERSION}. "

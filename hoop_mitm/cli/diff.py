@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from hoop_mitm.cli.options import reading, session_argument
+from hoop_mitm.cli.options import reading, refuse_to_overwrite, session_argument
+from hoop_mitm.cli.parameters import Finite
 
 _SAMPLES = 10
 _COST = 10.0
@@ -48,14 +49,14 @@ Examples:
 )
 @click.option(
     "--float-tolerance",
-    type=click.FloatRange(min=0, max=1),
+    type=Finite(min=0, max=1),
     default=0.0,
     show_default=True,
     help="The part of the larger by which two FLOAT64 may differ.",
 )
 @click.option(
     "--cost-tolerance",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=_COST,
     show_default=True,
     metavar="PERCENT",
@@ -115,6 +116,8 @@ def diff(
         cost_tolerance / 100,
     )
     first, second = file_of(db_a or db), file_of(db_b or db)
+    for recording in {first, second}:
+        refuse_to_overwrite(recording, html)
     with ExitStack() as opened, progress("Comparing") as say:
         archive = opened.enter_context(open_archive(first))
         other = archive if second.resolve() == first.resolve() else opened.enter_context(open_archive(second))

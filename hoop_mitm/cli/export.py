@@ -8,7 +8,8 @@ from typing import IO, cast
 
 import click
 
-from hoop_mitm.cli.options import db_option, session_argument
+from hoop_mitm.cli.options import db_option, refuse_to_overwrite, session_argument
+from hoop_mitm.cli.parameters import HOW_MANY
 
 _FORMATS = ("har", "mitm", "html", "ocsf")
 _MAX_ROWS = 200
@@ -48,7 +49,7 @@ Examples:
 )
 @click.option(
     "--max-rows",
-    type=click.IntRange(min=0),
+    type=HOW_MANY,
     default=_MAX_ROWS,
     show_default=True,
     help="html: how many rows of each result; 0 for all.",
@@ -64,6 +65,7 @@ def export(session: str, db: Path, *, to: str | None, bundle: bool, output: Path
     to_terminal = (output is None or str(output) == "-") and sys.stdout.isatty()
     if (to == "mitm" or bundle) and to_terminal:
         raise click.UsageError("That is no text for a terminal. Name a file with -o.")
+    refuse_to_overwrite(db, output)
 
     from hoop_mitm.archive import open_archive
     from hoop_mitm.archive.export import Format

@@ -75,7 +75,9 @@ def import_(file: Path, into: Path, config: Path | None, *, as_json: bool) -> No
         return
     names = ", ".join(f"{terminal.safe(name)} ({id_[:8]})" for id_, name in done.sessions)
     if done.already:
-        click.echo(f"{terminal.safe(str(file))} was imported before, as {names}. Nothing was done.")
+        # Its chain stays when retention has taken what was in it.
+        when = f"before, as {names}" if names else "before, and retention has deleted it since"
+        click.echo(f"{terminal.safe(str(file))} was imported {when}. Nothing was done.")
         return
     left = f"; {terminal.count(done.others, 'other flow')} left out" if done.others else ""
     click.echo(f"{terminal.count(done.flows, 'exchange')} with BigQuery imported as {names}{left}.")

@@ -1,6 +1,7 @@
 """Options that the commands which read a recording share."""
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,38 @@ def _login() -> str | None:
         return str(principal_of(profile, tokens.id_token)) if tokens else None
     except (HoopError, OSError):
         return None
+
+
+def refuse_to_overwrite(db: Path, output: Path | None) -> None:
+    """What is made of a recording is not written over it, however that is spelled, nor to where its gateway works.
+
+    Raises:
+        click.UsageError: it would be.
+    """
+    if output is None or str(output) == "-":
+        return
+    from hoop_mitm.archive.opening import file_of
+
+    named = file_of(db)
+    # By a link, its log and journal lie beside the link or beside the file itself.
+    for recording in (named, Path(os.path.realpath(named))):
+        if _same(output, recording):
+            raise click.UsageError(f"{output} is the recording that is read. Name another file.")
+        if _same(output, recording.with_name(f"{recording.name}.wal")):
+            raise click.UsageError(f"{output} is the log of the recording that is read. Name another file.")
+        journal = recording.with_name("journal")
+        if any(_same(place, journal) for place in (output, *Path(os.path.realpath(output)).parents)):
+            raise click.UsageError(f"{output} lies in the journal of the recording that is read. Name another place.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, which need not exist yet."""
+    try:
+        if one.samefile(other):
+            return True
+    except OSError:
+        pass
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

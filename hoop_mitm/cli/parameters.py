@@ -1,7 +1,9 @@
-"""Times and sizes as people type them."""
+"""Times, sizes and numbers as people type them."""
 
+import math
 import re
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import click
 
@@ -9,6 +11,23 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _AGO = re.compile(r"(\d{1,6}) ?([smhdw])")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(i?)b?", re.IGNORECASE)
+
+
+# Of bytes; a number of DuckDB's still.
+_LARGEST = 2.0**62
+
+#: How many of something are asked for; more than anybody's recording holds, and no more than DuckDB counts to.
+HOW_MANY = click.IntRange(min=0, max=10**9)
+
+
+class Finite(click.FloatRange):
+    """A number in a range, and one that can be counted with: ``nan`` and ``inf`` are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that can be counted with.", param, ctx)
+        return number
 
 
 class When(click.ParamType):  # type: ignore[type-arg] # older clicks have no argument
@@ -57,7 +76,10 @@ class Size(click.ParamType):  # type: ignore[type-arg] # older clicks have no ar
         number, unit, binary = match.groups()
         decimal = not binary and str(value).strip().lower().endswith("b")
         base = 1000 if decimal else 1024
-        return int(float(number) * base ** " kmgtp".index(unit.lower() or " ")) if unit else int(float(number))
+        size = float(number) * base ** " kmgtp".index(unit.lower() or " ")
+        if size > _LARGEST:
+            self.fail(f"{value!r} is larger than anything there is.", param, ctx)
+        return int(size)
 
 
 class Length(click.ParamType):  # type: ignore[type-arg] # older clicks have no argument

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hoop_mitm.cli.options import reading, session_argument
+from hoop_mitm.cli.parameters import Finite
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _PREVIEW_ROWS = 5
 _READ_AHEAD = 50
 _PAGE_ROWS = 20
+# Slower, or in seconds longer, no clock can wait.
+_SLOWEST, _LONGEST_IDLE = 0.001, 10**9
 
 
 @click.command(
@@ -28,12 +31,10 @@ Examples:
 """
 )
 @session_argument(required=False)
-@click.option(
-    "--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="2 is twice as fast."
-)
+@click.option("--speed", type=Finite(min=_SLOWEST), default=1.0, show_default=True, help="2 is twice as fast.")
 @click.option(
     "--max-idle",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0, max=_LONGEST_IDLE),
     metavar="SECONDS",
     help="Cut longer pauses to this many seconds of the recording.  [default: no cut]",
 )

@@ -8,7 +8,7 @@ import click
 
 from hoop_mitm.cli.filters import filtering
 from hoop_mitm.cli.options import reading
-from hoop_mitm.cli.parameters import Size, When
+from hoop_mitm.cli.parameters import HOW_MANY, Size, When
 
 if TYPE_CHECKING:
     from hoop_mitm.archive import Cursor, Hit, Page, Query
@@ -35,7 +35,7 @@ Examples:
 )
 @click.option("--until", type=When(end=True), metavar="TIME", help="Asked before then; a day is meant with its end.")
 @click.option("--min-bytes", type=Size(), metavar="SIZE", help="Read, or without a job brought, so much: 500MB, 10GiB.")
-@click.option("--limit", type=click.IntRange(min=0), default=_SHOWN, show_default=True, help="How many; 0 for all.")
+@click.option("--limit", type=HOW_MANY, default=_SHOWN, show_default=True, help="How many; 0 for all.")
 @click.option("--before", metavar="NEXT", help="Go on from there: what the page before called `next`.")
 @reading
 def search(

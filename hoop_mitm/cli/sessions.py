@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from hoop_mitm.cli.options import reading
+from hoop_mitm.cli.parameters import HOW_MANY
 from hoop_mitm.cli.revoke import revoke
 
 _SHOWN = 50
@@ -22,7 +23,7 @@ Examples:
 )
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=HOW_MANY,
     default=None,
     help=f"How many; 0 for all.  [default: {_SHOWN}; all with --json]",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hoop_mitm.cli.options import reading, session_argument
+from hoop_mitm.cli.parameters import HOW_MANY
 
 if TYPE_CHECKING:
     from hoop_mitm.archive import Exchange, FlowEntry, JobEntry, Result, SessionDetail
@@ -33,7 +34,7 @@ Examples:
 @click.option("--csv", "as_csv", is_flag=True, help="With --rows: print CSV.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=HOW_MANY,
     default=None,
     help=f"With --rows: how many; 0 for all.  [default: {_SHOWN_ROWS}; all with --json and --csv]",
 )

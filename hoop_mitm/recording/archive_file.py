@@ -59,6 +59,9 @@ class ArchiveIsOlderError(RecordingError):
 class ArchiveFile:
     """A context manager. Tables are read and written as lists of rows, through Arrow."""
 
+    # What verifying joins exchanges in lies in no file.
+    _path = Path(":memory:")
+
     def __init__(self, path: Path, *, wait: float = 0) -> None:
         """Open the archive, and make it when there is none.
 
@@ -73,6 +76,7 @@ class ArchiveFile:
         """
         if not path.exists():
             _make(path)
+        self._path = path
         self._connection = attached(path, wait)
         self._schemas: dict[str, pa.Schema] = {}
         try:
@@ -104,11 +108,15 @@ class ArchiveFile:
         self._connection.execute("COMMIT")
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._connection.sql(statement, params=list(values)).to_arrow_table().to_pylist()
+        with of_ours(self._path):
+            found: list[dict[str, Any]] = (
+                self._connection.sql(statement, params=list(values)).to_arrow_table().to_pylist()
+            )
         return found
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
-        self._connection.execute(statement, list(values))
+        with of_ours(self._path):
+            self._connection.execute(statement, list(values))
 
     def rows_among(self, statement: str, wanted: Iterable[str], values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of a statement that reads the strings of ``wanted`` under that name."""
@@ -138,7 +146,8 @@ class ArchiveFile:
         batch = pa.Table.from_pylist(plain, schema=schema)
         if batch.num_rows:
             self._connection.register("batch", batch)
-            self._connection.execute(statement)
+            with of_ours(self._path):
+                self._connection.execute(statement)
             self._connection.unregister("batch")
 
     def insert(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
@@ -146,7 +155,8 @@ class ArchiveFile:
 
     def _schema(self, table: str) -> pa.Schema:
         if table not in self._schemas:
-            empty = self._connection.sql(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - a name of ours
+            with of_ours(self._path):
+                empty = self._connection.sql(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608 - a name of ours
             self._schemas[table] = empty.to_arrow_table().schema
         return self._schemas[table]
 
@@ -178,13 +188,29 @@ def version_of(path: Path, wait: float) -> int:
 
 
 def _version(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str]:
-    try:
+    with of_ours(path):
         rows = connection.execute(_VERSION).fetchall()
-    except duckdb.CatalogException:
-        rows = []
-    if not rows:
-        raise RecordingError(f"{path} is a DuckDB file, but no hoop-mitm archive. Move it away.")
+    if not rows or not isinstance(rows[0][0], int):
+        raise foreign(path)
     return rows[0][0], rows[0][1]
+
+
+@contextlib.contextmanager
+def of_ours(path: Path) -> Iterator[None]:
+    """Where a table or a column is missing that every archive has, say so of the file.
+
+    Raises:
+        RecordingError: one is.
+    """
+    try:
+        yield
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        raise foreign(path) from error
+
+
+def foreign(path: Path) -> RecordingError:
+    """What is said of a DuckDB file that is no archive."""
+    return RecordingError(f"{path} is a DuckDB file, but no hoop-mitm archive. Move it away.")
 
 
 def _make(path: Path) -> None:

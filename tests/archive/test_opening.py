@@ -94,9 +94,26 @@ def newer(path):
         connection.execute("INSERT INTO archive VALUES (99, now(), 'hoop-mitm 99')")
 
 
+def of_no_version(path, version="NULL"):
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE archive (version VARCHAR, created_at TIMESTAMPTZ, written_by VARCHAR)")
+        connection.execute(f"INSERT INTO archive VALUES ({version}, now(), 'hoop-mitm 99')")
+
+
+def of_a_word_for_a_version(path):
+    of_no_version(path, "'four'")
+
+
+def without_tables(path):
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE archive AS SELECT 4 AS version, now() AS created_at, 'somebody' AS written_by")
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (of_no_version, "is a DuckDB file, but not a hoop-mitm recording"),
+        (of_a_word_for_a_version, "is a DuckDB file, but not a hoop-mitm recording"),
         (no_file, "There is no recording at"),
         (not_duckdb, "is not a hoop-mitm recording: it is no DuckDB file"),
         (garbage, "is not a hoop-mitm recording: it is no DuckDB file"),
@@ -111,6 +128,15 @@ def test_what_is_no_archive_is_refused_in_plain_words(tmp_path, make, words):
     with pytest.raises(ArchiveError, match=words) as raised:
         open_archive(path, wait=0.2)
     assert raised.value.exit_code == 3
+
+
+def test_one_that_lacks_what_every_archive_has_is_refused_when_it_is_read(tmp_path):
+    without_tables(tmp_path / "hoop.duckdb")
+    with (
+        pytest.raises(ArchiveError, match="is a DuckDB file, but not a hoop-mitm recording"),
+        open_archive(tmp_path / "hoop.duckdb") as archive,
+    ):
+        archive.sessions()
 
 
 def test_a_refused_file_is_let_go(tmp_path):

@@ -102,6 +102,25 @@ def test_a_page_is_written_for_its_owner_only(two, tmp_path):
     recording.run("diff", "run0", "run1", "--html", "-", "--json", expect=2)
 
 
+def test_the_page_is_not_written_over_a_recording(two):
+    recording = two([(1, "a"), (2, "x")])
+    recording.run("diff", "run0", "run1", expect=1)
+    before = recording.path.read_bytes()
+    for name in (
+        recording.path,
+        recording.path.with_name("hoop.duckdb.wal"),
+        recording.path.parent / "journal" / "diff.html",
+    ):
+        refused = recording.run("diff", "run0", "run1", "--html", str(name), expect=2)
+        assert "recording that is read" in refused.stderr
+    assert recording.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--cost-tolerance", "--float-tolerance"])
+def test_what_is_no_number_is_refused(two, option):
+    two([(1, "a")]).run("diff", "run0", "run1", option, "nan", expect=2)
+
+
 def test_a_literal_that_was_edited_is_marked_without_colour(recording):
     for side in (0, 1):
         session = recording.builder.session(f"run{side}", at=NOON + seconds(side))

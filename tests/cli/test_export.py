@@ -1,12 +1,16 @@
 import io
 import json
+import os
+import re
 import stat
 
 import pytest
+from click.testing import CliRunner
 from mitmproxy.io import FlowReader
 
 from hoop_mitm.archive.export import FORMATS
 from hoop_mitm.cli import export as command
+from hoop_mitm.cli import main
 from tests.archive.building import NOON, columns, seconds
 
 BEGINS = {"har": b'{"log": {"version": "1.2"', "mitm": b"", "html": b"<!doctype html>", "ocsf": b'{"category_uid": 6'}
@@ -85,3 +89,89 @@ def test_a_failed_export_leaves_the_file_that_was_there(told, tmp_path):
 def test_a_flow_file_is_not_printed_on_a_terminal(told, monkeypatch):
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _self: True, raising=False)
     assert "Name a file with -o" in told.run("export", "nightly", "--format", "mitm", expect=2).stderr
+
+
+def symbolic_link(path):
+    path.with_name("link").symlink_to(path)
+    return path.with_name("link")
+
+
+def hard_link(path):
+    path.with_name("other name").hardlink_to(path)
+    return path.with_name("other name")
+
+
+def log_beside_a_link(path):
+    return symbolic_link(path).with_name("link.wal")
+
+
+def linked_journal(path):
+    path.with_name("elsewhere").symlink_to(path.with_name("journal"))
+    return path.with_name("elsewhere") / "out"
+
+
+IN_THE_WAY = {
+    "itself": lambda path: path,
+    "from here": os.path.relpath,
+    "around": lambda path: f"{path.parent}/journal/../{path.name}",
+    "symbolic link": symbolic_link,
+    "hard link": hard_link,
+    "its directory": lambda path: path.parent,
+    "its log": lambda path: f"{path}.wal",
+    "journal": lambda path: path.with_name("journal") / "0000000000000001.sqlite",
+    "deep in the journal": lambda path: path.with_name("journal") / "bodies" / "out",
+    "journal by a link": linked_journal,
+}
+
+
+@pytest.mark.parametrize("to", [["--bundle"], ["--format", "html"], ["--format", "mitm"]])
+@pytest.mark.parametrize("in_the_way", IN_THE_WAY.values(), ids=IN_THE_WAY)
+def test_what_is_read_is_not_written_over(told, in_the_way, to):
+    told.builder.write()
+    (told.path.with_name("journal") / "bodies").mkdir(parents=True)
+    (told.path.with_name("journal") / "0000000000000001.sqlite").write_text("before")
+    output = str(in_the_way(told.path))
+    before = {path: path.read_bytes() for path in told.path.parent.rglob("*") if path.is_file()}
+    result = told.run("export", "nightly", *to, "-o", output, expect=2)
+    assert re.search("(is|of) the recording that is read|is a directory", result.stderr)
+    assert {path: path.read_bytes() for path in told.path.parent.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("named", ["the link", "the directory", "the file"])
+@pytest.mark.parametrize("output", ["hoop.duckdb", "hoop.duckdb.wal", "journal/out"])
+def test_what_is_read_is_not_written_over_however_it_is_named(told, tmp_path, named, output):
+    told.builder.write()
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "case.duckdb").symlink_to(told.path)
+    db = {"the link": tmp_path / "links" / "case.duckdb", "the directory": tmp_path, "the file": told.path}[named]
+    before = told.path.read_bytes()
+    told.run("export", "nightly", "--bundle", "--db", str(db), "-o", str(tmp_path / output), expect=2)
+    assert told.path.read_bytes() == before
+    assert not (tmp_path / "hoop.duckdb.wal").exists()
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
+def test_a_recording_that_is_to_be_made_of_its_journal_is_not_written_over(tmp_path):
+    (tmp_path / "journal").mkdir()
+    for output in ("hoop.duckdb", "hoop.duckdb.wal"):
+        arguments = ["export", "@last", "--bundle", "--db", str(tmp_path), "-o", str(tmp_path / output)]
+        assert CliRunner().invoke(main, arguments).exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["journal"]
+
+
+def test_beside_what_is_read_there_is_room(told, tmp_path):
+    told.run("export", "nightly", "--bundle", "-o", str(tmp_path / "nightly.duckdb"))
+    told.run("export", "nightly", "--bundle", "-o", str(tmp_path / "nightly.duckdb"))
+    assert (tmp_path / "nightly.duckdb").exists()
+
+
+def test_details_that_are_no_json_are_shown_as_they_are(told):
+    session = told.builder.session("changed", at=NOON + seconds(2))
+    told.builder.event(session, "request.refused", "It was refused.", at=NOON + seconds(2), details="{no JSON <b>")
+    for to in FORMATS:
+        told.run("export", "changed", "--format", to)
+    events = [json.loads(line) for line in told.run("export", "changed", "--format", "ocsf").stdout.splitlines()]
+    assert {"text": "{no JSON <b>"} in [event["unmapped"].get("details") for event in events]
+    assert "It was refused." in told.run("show", "changed").stdout
+    assert json.loads(told.run("show", "changed", "--json").stdout)["events"][0]["details"] == {"text": "{no JSON <b>"}

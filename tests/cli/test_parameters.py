@@ -74,6 +74,12 @@ def test_a_size_in_bytes_or_units(text, expected):
     assert Size().convert(text, None, None) == expected
 
 
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 400 + "GiB", "99999999999999999999TiB", "9223372036854775808"])
+def test_what_is_too_large_for_anything_is_said(text):
+    with pytest.raises(click.BadParameter, match="is larger than anything there is"):
+        Size().convert(text, None, None)
+
+
 @pytest.mark.parametrize("text", ["", "x", "10 apples", "-1", "1e9", "GiB"])
 def test_what_is_no_size_is_said_with_what_would_be(text):
     with pytest.raises(click.BadParameter, match=r"is no size\. Write bytes"):

@@ -95,6 +95,12 @@ def test_the_file_is_free_while_it_plays(told):
             player.kill()
 
 
-@pytest.mark.parametrize("arguments", [["--speed", "0"], ["--speed", "-1"], ["--max-idle", "-1"], ["--speed", "fast"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--speed", value] for value in ("0", "-1", "fast", "nan", "inf", "-inf", "1e-320")),
+        *(["--max-idle", value] for value in ("-1", "nan", "inf", "1e15", "1e300")),
+    ],
+)
 def test_a_wrong_rhythm_is_exit_2(told, arguments):
     told.run("replay", *arguments, expect=2)

@@ -96,6 +96,21 @@ def test_people_see_the_newest_fifty_and_programs_all(recording, arguments, name
     assert len(json.loads(recording.run("sessions", "--json").stdout)) == 60
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sessions"],
+        ["sessions", "--json"],
+        ["search", "SELECT"],
+        ["show", "nightly", "--job", "1", "--rows"],
+    ],
+)
+@pytest.mark.parametrize("limit", ["9223372036854775807", "9223372036854775808", "99999999999999999999", "-1"])
+def test_more_than_anybody_has_is_no_number_to_ask_for(three, arguments, limit):
+    assert "is not in the range" in three.run(*arguments, "--limit", limit, expect=2).stderr
+    three.run("sessions", "--limit", "1000000000")
+
+
 def test_an_empty_archive_is_an_empty_list(recording):
     assert recording.run("sessions").stdout == ""
     assert json.loads(recording.run("sessions", "--json").stdout) == []

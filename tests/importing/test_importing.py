@@ -22,6 +22,7 @@ from tests.archive.verify.conftest import path, recorded
 from tests.cli.test_retention import write_key
 from tests.recording.building import flow
 from tests.recording.folding import Gateway
+from tests.recording.retention.recorded import Recorded, cutoff, cutoffs
 from tests.recordings import ask
 
 __all__ = ["path", "recorded"]
@@ -164,6 +165,32 @@ def test_the_same_file_twice_is_once(day, tmp_path):
     assert json.loads(said.stdout)["already"] is True
     with open_archive(tmp_path / "a.duckdb") as archive:
         assert len(archive.sessions()) == 1
+
+
+def test_the_same_file_after_retention_took_it_is_not_called_by_a_name(day, tmp_path):
+    recorded = Recorded(tmp_path / "recordings")
+    recorded.job(age=1)
+    recorded.fold()
+    import_flows(day, recorded.archive)
+    recorded.apply(cutoffs(cutoff(metadata=30)))
+    before = ask(recorded.archive, "SELECT count(*) FROM records")
+    again = CliRunner().invoke(main, ["import", str(day), "--into", str(recorded.archive)])
+    assert again.exit_code == 0, again.output
+    assert again.stdout == f"{day} was imported before, and retention has deleted it since. Nothing was done.\n"
+    assert ask(recorded.archive, "SELECT count(*) FROM records") == before
+
+
+@pytest.mark.parametrize("tables", ["archive", "archive and records"])
+def test_what_only_says_that_it_is_an_archive_is_left_alone(day, tmp_path, tables):
+    with duckdb.connect(tmp_path / "a.duckdb") as connection:
+        connection.execute("CREATE TABLE archive AS SELECT 4 AS version, now() AS created_at, 'somebody' AS written_by")
+        if "records" in tables:
+            connection.execute("CREATE TABLE records (chain VARCHAR, kind VARCHAR, data VARCHAR)")
+    before = (tmp_path / "a.duckdb").read_bytes()
+    done = CliRunner().invoke(main, ["import", str(day), "--into", str(tmp_path / "a.duckdb")])
+    assert done.exit_code == 3, done.output
+    assert "is a DuckDB file, but no hoop-mitm archive" in done.stderr
+    assert (tmp_path / "a.duckdb").read_bytes() == before
 
 
 def test_two_imports_of_one_file_have_the_same_ids(day, tmp_path):

@@ -7,7 +7,8 @@ import duckdb
 import pytest
 
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.archive_file import VERSION, ArchiveBusyError, ArchiveDamagedError, ArchiveFile
+from hoop_mitm.recording.archive_file import VERSION, ArchiveBusyError, ArchiveDamagedError, ArchiveFile, version_of
+from hoop_mitm.recording.retention.source import Source
 
 
 def test_it_is_made_at_the_first_opening_for_this_user_only(tmp_path: Path) -> None:
@@ -75,6 +76,40 @@ def test_somebody_elses_duckdb_file_is_left_alone(tmp_path: Path) -> None:
         other.execute("CREATE TABLE mine (x INTEGER)")
     with pytest.raises(RecordingError, match="no hoop-mitm archive"):
         ArchiveFile(path)
+
+
+@pytest.mark.parametrize("version", ["NULL", "'four'", "'4'", "4.0"])
+def test_one_of_no_version_is_left_alone(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "hoop.duckdb"
+    with duckdb.connect(path) as other:
+        other.execute(f"CREATE TABLE archive AS SELECT {version} AS version, 'somebody' AS written_by")
+    for opened in (ArchiveFile, Source, lambda path: version_of(path, 0)):
+        with pytest.raises(RecordingError, match="is a DuckDB file, but no hoop-mitm archive"):
+            opened(path)
+
+
+@pytest.mark.parametrize("tables", ["", "CREATE TABLE records (x INTEGER); CREATE TABLE events (x INTEGER)"])
+def test_one_that_lacks_what_every_archive_has_is_no_archive(tmp_path: Path, tables: str) -> None:
+    path = tmp_path / "hoop.duckdb"
+    with duckdb.connect(path) as other:
+        other.execute(f"CREATE TABLE archive AS SELECT 4 AS version, 'somebody' AS written_by; {tables}")
+    words = "is a DuckDB file, but no hoop-mitm archive"
+    with ArchiveFile(path) as archive:
+        for ask in (
+            lambda: archive.rows("SELECT chain FROM records"),
+            lambda: archive.execute("UPDATE events SET chain = ''"),
+            lambda: archive.insert("flows", []),
+        ):
+            with pytest.raises(RecordingError, match=words):
+                ask()
+    with Source(path) as source:
+        for ask in (
+            lambda: source.rows("SELECT chain FROM old.main.records"),
+            lambda: source.execute("CREATE TABLE mine AS SELECT chain FROM old.main.events"),
+            lambda: list(source.stream("SELECT chain FROM old.main.records")),
+        ):
+            with pytest.raises(RecordingError, match=words):
+                ask()
 
 
 def test_what_is_no_duckdb_file_is_left_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from hoop_mitm.errors import RecordingError
-from hoop_mitm.recording.archive_file import VERSION, ArchiveBusyError, is_busy
+from hoop_mitm.recording.archive_file import VERSION, ArchiveBusyError, foreign, is_busy, of_ours
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": "2",
@@ -42,6 +42,7 @@ class Source:
         """
         if not path.exists():
             raise RecordingError(f"There is no recording at {path}.")
+        self._path = path
         self._connection = _attached(path, spill, wait)
         try:
             self._check(path)
@@ -61,10 +62,12 @@ class Source:
         self._connection.close()
 
     def execute(self, statement: str, values: Values = ()) -> None:
-        self._connection.execute(statement, values)
+        with of_ours(self._path):
+            self._connection.execute(statement, values)
 
     def rows(self, question: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(question, values).fetchall()
+        with of_ours(self._path):
+            return self._connection.execute(question, values).fetchall()
 
     def one(self, question: str, values: Values = ()) -> Any:
         """The only value of an answer."""
@@ -75,7 +78,8 @@ class Source:
         """The answer, some rows at a time. Other questions may be asked meanwhile."""
         cursor = self._connection.cursor()
         try:
-            answer = cursor.execute(question)
+            with of_ours(self._path):
+                answer = cursor.execute(question)
             while rows := answer.fetchmany(_AT_ONCE):
                 yield from rows
         finally:
@@ -92,12 +96,9 @@ class Source:
             self._connection.unregister("batch")
 
     def _check(self, path: Path) -> None:
-        try:
-            found = self.rows("SELECT version, written_by FROM old.main.archive")
-        except duckdb.CatalogException:
-            found = []
-        if not found:
-            raise RecordingError(f"{path} is a DuckDB file, but no hoop-mitm archive.")
+        found = self.rows("SELECT version, written_by FROM old.main.archive")
+        if not found or not isinstance(found[0][0], int):
+            raise foreign(path)
         version, written_by = found[0]
         if version != VERSION:
             raise RecordingError(
