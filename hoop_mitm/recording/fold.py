@@ -36,7 +36,7 @@ from hoop_mitm.recording.archive_file import (
 from hoop_mitm.recording.journal import reason
 from hoop_mitm.recording.kept import Kept
 from hoop_mitm.recording.layout import Hold, Layout, is_held
-from hoop_mitm.recording.migrating import migrate
+from hoop_mitm.recording.migrating import migrate, refuse_link
 from hoop_mitm.recording.remarks import Remark
 from hoop_mitm.recording.sealing import checkpoint_row
 from hoop_mitm.recording.setting_aside import set_aside
@@ -117,10 +117,12 @@ class _New:
 class Fold:
     """Folds one recordings directory. The caller holds :attr:`Layout.fold_lock`."""
 
-    def __init__(self, layout: Layout, keep: float | None = None, *, hold: float = _HOLD) -> None:
+    def __init__(self, layout: Layout, keep: float | None = None, *, hold: float = _HOLD, mend: bool = True) -> None:
         """``keep`` is how many seconds the journal is kept after it was folded; ``None`` leaves that to others. ``hold`` is
-        how many seconds one batch should keep readers from the archive."""
+        how many seconds one batch should keep readers from the archive. Without ``mend`` an archive of an older version, or
+        a damaged one, is refused and left as it is."""
         self._layout = layout
+        self._mend = mend
         self._journal = layout.identity().id
         self._unfolded = Unfolded(layout)
         self._kept = None if keep is None else Kept(layout, keep)
@@ -146,6 +148,7 @@ class Fold:
 
         Raises:
             ArchiveBusyError: somebody reads the archive; nothing is lost, try again.
+            ArchiveIsOlderError, ArchiveDamagedError: without ``mend``: it is, and says what to do.
             RecordingError: the archive or the journal cannot be used.
         """
         folded = 0
@@ -159,7 +162,9 @@ class Fold:
             except OSError as error:
                 raise RecordingError(f"{self._layout.directory} cannot be folded ({reason(error)}).") from error
             except (ArchiveDamagedError, ArchiveIsOlderError, duckdb.Error) as error:
-                if repaired or not self._repair(error, wait):
+                if not self._mend and (damaged := damage_in_words(self._layout, error)):
+                    raise damaged from error
+                if not self._mend or repaired or not self._repair(error, wait):
                     raise
                 # Once: what is still wrong then is nothing that this helps against.
                 repaired = True
@@ -176,8 +181,12 @@ class Fold:
             return True
         if not isinstance(error, ArchiveDamagedError) and not (isinstance(error, duckdb.Error) and is_damage(error)):
             return False
-        aside = set_aside(archive)
         why = str(error).splitlines()[0]
+        try:
+            refuse_link(archive)
+        except RecordingError as refusal:
+            raise RecordingError(f"The archive is damaged ({why}), and is not set aside. {refusal}") from error
+        aside = set_aside(archive)
         log.error("the archive was damaged (%s) and was set aside as %s", why, aside)
         self._remarks.append(
             Remark(
@@ -310,7 +319,11 @@ class Fold:
             return
         first = self._unfolded.first(mark.folded_to)
         if first == mark.folded_to + 1:
-            message = f"The archive is made again from the journal, from record {first} on. Nothing is missing."
+            # What stands in the archive's own chains was never in the journal.
+            message = (
+                f"The archive is made again from the journal, from record {first} on. Nothing that a gateway recorded is missing. "
+                "What was done to the archive itself (retention, erasures, imports, the events of holds) is not in the journal."
+            )
         elif first:
             message = f"The archive is made again from the journal, which goes back to record {first}. What was before is not in it."
         else:
@@ -425,11 +438,28 @@ class Fold:
         return short
 
 
-def fold_once(directory: Path, *, wait: float = 2.0, hold: float = _HOLD) -> FoldReport:
+def damage_in_words(layout: Layout, error: Exception) -> ArchiveDamagedError | None:
+    """What is said where a damaged archive is not mended, and what mends it; ``None`` for any other error."""
+    cause = error if isinstance(error, duckdb.Error) else error.__cause__
+    if not isinstance(cause, duckdb.Error) or not is_damage(cause):
+        return None
+    archive = layout.archive
+    if layout.journal.is_dir() and layout.segments():
+        advice = (
+            "Start the gateway (again), or say `hoop-mitm sessions` while none runs: what is damaged is set aside, with "
+            "`.damaged-` and the time in its name, and what is missing is made again from the journal, as far back as that is "
+            f"kept. Where that comes across no damage, move {archive.name} away first."
+        )
+    else:
+        advice = "There is no journal beside it to make it again from: put a backup in its place."
+    return ArchiveDamagedError(f"{archive} is damaged ({str(cause).splitlines()[0]}) and is left as it is. {advice}")
+
+
+def fold_once(directory: Path, *, wait: float = 2.0, hold: float = _HOLD, mend: bool = True) -> FoldReport:
     """Fold what the journal in ``directory`` holds; where a gateway's fold does so, wait for it to catch up.
 
     For readers. ``wait`` is how many seconds to wait, for somebody who reads the archive, or for the other fold; ``hold``
-    how many seconds one batch should keep others from reading.
+    how many seconds one batch should keep others from reading; ``mend`` as for :class:`Fold`.
     ``remaining`` in the report is what the archive does not hold yet.
 
     Raises:
@@ -444,7 +474,7 @@ def fold_once(directory: Path, *, wait: float = 2.0, hold: float = _HOLD) -> Fol
             return FoldReport(0, _catching_up(layout, wait))
     except OSError as error:
         raise RecordingError(f"{layout.fold_lock} cannot be written ({reason(error)}).") from error
-    fold = Fold(layout, hold=hold)
+    fold = Fold(layout, hold=hold, mend=mend)
     try:
         alive = is_held(layout.lock)
         report = fold.run(everything=not alive, wait=wait)

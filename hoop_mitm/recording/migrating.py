@@ -70,6 +70,31 @@ class Migrated:
     backup: Path
 
 
+def refuse_link(path: Path) -> None:
+    """What puts a new file in the place of an archive does not do so where that is a link to a file.
+
+    The new file would take the link's place, and the old one would stay where it is, with all that is in it. A link to a
+    directory does no harm.
+
+    Raises:
+        RecordingError: it is a link.
+    """
+    if not path.is_symlink():
+        return
+    real = path.resolve()
+    if (layout := Layout(path.parent)).archive == path and layout.journal.is_dir():
+        advice = (
+            f"Stop the gateway, and name the directory where the file really is ({real.parent}) as `recording.directory`, with "
+            "the journal moved there; or link the directory instead of the file."
+        )
+    else:
+        advice = "Name the file itself."
+    raise RecordingError(
+        f"{path} is a link to {real}: a new file would take the link's place, and the old one would stay with all that is in "
+        f"it. Nothing was changed. {advice}"
+    )
+
+
 def migrate(path: Path, *, wait: float = 0) -> Migrated | None:
     """Make an archive one of this version; ``None`` when it is one already.
 
@@ -78,11 +103,12 @@ def migrate(path: Path, *, wait: float = 0) -> Migrated | None:
 
     Raises:
         ArchiveBusyError: somebody had it open all the time.
-        RecordingError: it cannot be migrated; it is as it was.
+        RecordingError: it cannot be migrated, or is a link to a file; it is as it was.
     """
     version = version_of(path, wait)
     if version == VERSION:
         return None
+    refuse_link(path)
     if version not in _FROM:
         raise RecordingError(
             f"{path} has version {version} of the archive's format, which this program does not know; it knows up to "

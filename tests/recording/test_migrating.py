@@ -295,3 +295,28 @@ def test_on_a_full_disk_it_stays_what_it_was(old: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert ask(old, "SELECT version FROM archive") == [(1,)]
     assert {path.name for path in old.iterdir()} == {"hoop.duckdb", "journal"}
+
+
+def test_a_link_to_a_file_is_refused(old: Path, tmp_path: Path) -> None:
+    """The new file would take the link's place."""
+    real = tmp_path / "big" / "hoop.duckdb"
+    real.parent.mkdir()
+    (old / "hoop.duckdb").rename(real)
+    (old / "hoop.duckdb").symlink_to(real)
+    (old / "evidence.duckdb").symlink_to(real)
+    before = real.read_bytes()
+    for migrating_it in (migrate, migrate_file, lambda path: fold_once(path.parent)):
+        with pytest.raises(RecordingError, match=rf"is a link to {real}: .*link the directory instead of the file"):
+            migrating_it(old / "hoop.duckdb")
+    with pytest.raises(RecordingError, match=r"Name the file itself"):
+        migrate_file(old / "evidence.duckdb")
+    assert real.read_bytes() == before
+    assert {path.name for path in old.iterdir()} == {"big", "evidence.duckdb", "hoop.duckdb", "journal"}
+    assert [path.name for path in real.parent.iterdir()] == ["hoop.duckdb"]
+
+
+def test_behind_a_link_to_a_directory_it_is_migrated(old: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(old)
+    assert migrate_file(link / "hoop.duckdb") is not None
+    assert migrate_file(link / "hoop.duckdb") is None

@@ -23,8 +23,9 @@ _FORGET = "DELETE FROM owners WHERE principal IN (SELECT value FROM json_each(?)
 _HAS_A_CHAIN = "SELECT 1 FROM sqlite_schema WHERE name = 'chain'"
 #: What begins so is a copy of the archive, or a part of one.
 _COPIES = "hoop.duckdb."
-#: DuckDB's own, while somebody has the archive open.
-_DUCKDBS = ("hoop.duckdb.wal", "hoop.duckdb.tmp")
+#: DuckDB's own, while somebody has the archive open. A log that was set aside is not: its name goes on.
+_LOG = "hoop.duckdb.wal"
+_SPILL = "hoop.duckdb.tmp"
 _LIVELY = 3600.0
 
 
@@ -126,13 +127,13 @@ def empty_fold_log(layout: Layout) -> None:
 
 
 def old_copies(layout: Layout) -> tuple[OldCopy, ...]:
-    """Copies of the archive, and damaged segments, in the recordings directory."""
+    """Copies of the archive, logs of it that were set aside, and damaged segments, in the recordings directory."""
     found = [
         path
         for path in layout.directory.iterdir()
         if path.name.startswith(_COPIES)
         and path != layout.workshop
-        and not (path.name.startswith(_DUCKDBS) and _is_lively(path))
+        and not ((path.name == _LOG or path.name.startswith(_SPILL)) and _is_lively(path))
     ]
     found += layout.journal.glob("*.damaged*")
     return tuple(OldCopy(path, _size(path)) for path in sorted(found))
