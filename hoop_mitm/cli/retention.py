@@ -1,5 +1,6 @@
 """``hoop-mitm retention``."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from hoop_mitm.config import Config
     from hoop_mitm.evidence import RecordingKeys
     from hoop_mitm.recording.layout import Layout
-    from hoop_mitm.recording.retention import OldCopy, Plan, Stores
+    from hoop_mitm.recording.retention import Check, OldCopy, Plan, Progress, Stores
 
 _now = click.option(
     "--now", type=When(), metavar="TIME", help="Reckon ages as of this time, to see what will go by then."
@@ -23,6 +24,13 @@ _copies = click.option(
     "--remove-copies",
     is_flag=True,
     help="Remove older copies of the archive in the recordings directory as well: a migration's backup, damaged files.",
+)
+
+
+_despite = click.option(
+    "--despite-findings",
+    is_flag=True,
+    help="Delete although `hoop-mitm verify` finds something wrong with the recording. The signed event says what it found.",
 )
 
 
@@ -47,8 +55,10 @@ def retention() -> None:
 @config_option
 @_now
 @json_option
+@noted
 def show(config: Path | None, *, now: datetime | None, as_json: bool) -> None:
     """Show how long what is kept, what is due, and what is on hold."""
+    from hoop_mitm.archive.looking import Looking
     from hoop_mitm.cli import terminal
     from hoop_mitm.cli.render import retention as render
     from hoop_mitm.recording.retention import cutoffs, holds, look
@@ -57,6 +67,7 @@ def show(config: Path | None, *, now: datetime | None, as_json: bool) -> None:
     layout = _layout(known)
     asked = cutoffs(known, now or datetime.now(UTC))
     due, held = look(layout, asked, _stores(known)), holds(layout)
+    Looking(layout.archive).at([each.session_id for each in held])
     if as_json:
         terminal.print_json({"keep": asked.periods, "due": render.plan_shape(due), "holds": render.holds_shape(held)})
         return
@@ -68,11 +79,21 @@ def show(config: Path | None, *, now: datetime | None, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
 @_now
 @_copies
+@_despite
 @json_option
-def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_copies: bool, as_json: bool) -> None:
+def apply(
+    config: Path | None,
+    *,
+    dry_run: bool,
+    now: datetime | None,
+    remove_copies: bool,
+    despite_findings: bool,
+    as_json: bool,
+) -> None:
     """Delete what is older than hoop.yaml keeps it: from the recording, from reviews, and from what budgets count.
 
-    The gateway may be running. The age of an exchange counts from its end. Needs as much room on the disk as what stays.
+    The recording is verified first (--quick), and nothing is deleted where something is wrong with it: whoever changed it
+    would choose what goes. The gateway may be running. The age of an exchange counts from its end. Needs as much room on the disk as what stays.
     Exit status 1 when something that was deleted may still be in an older copy of the archive beside it.
     """
     from hoop_mitm.cli import terminal
@@ -95,7 +116,8 @@ def apply(config: Path | None, *, dry_run: bool, now: datetime | None, remove_co
         )
     keys = _keys(known)
     with progress("Waiting for the journal") as say:
-        done = applied(layout, keys, asked, _user(), say, stores=_stores(known))
+        check = _check(layout, despite_findings=despite_findings)
+        done = applied(layout, keys, asked, _user(), say, stores=_stores(known), check=check)
     hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
@@ -140,21 +162,28 @@ def release(session: str, config: Path | None, *, reason: str) -> None:
 
     known = _config(config)
     layout = _layout(known)
-    session_id = _session_id(layout, session)
-    hand_on(known, release_hold(layout, _keys(known), session_id, reason, _user(), stores=_stores(known)))
+    session_id = _held_id(layout, session)
+    released = release_hold(layout, _keys(known), session_id, reason, _user(), stores=_stores(known))
+    hand_on(known, released)
     click.echo(session_id)
+    if released is None:
+        click.echo("The recording was made again since, and has no such session: no event says this.", err=True)
 
 
 @retention.command()
 @config_option
 @json_option
+@noted
 def holds(config: Path | None, *, as_json: bool) -> None:
-    """List the sessions that are on hold, the longest first."""
+    """List the sessions that are on hold, the longest first; also those of which the recording does not say so any more."""
+    from hoop_mitm.archive.looking import Looking
     from hoop_mitm.cli import terminal
     from hoop_mitm.cli.render import retention as render
     from hoop_mitm.recording.retention import holds as listed
 
-    found = listed(_layout(_config(config)))
+    layout = _layout(_config(config))
+    found = listed(layout)
+    Looking(layout.archive).at([each.session_id for each in found])
     if as_json:
         terminal.print_json(render.holds_shape(found))
     elif found:
@@ -169,16 +198,25 @@ def holds(config: Path | None, *, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what is recorded of them, and leave it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_copies
+@_despite
 @config_option
 @json_option
 def erase(
-    config: Path | None, *, principal: str, reason: str, dry_run: bool, yes: bool, remove_copies: bool, as_json: bool
+    config: Path | None,
+    *,
+    principal: str,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    remove_copies: bool,
+    despite_findings: bool,
+    as_json: bool,
 ) -> None:
     """Erase all that is recorded of one person, and what reviews and budgets hold of them.
 
     Of their records only digests stay, so that everybody else's can still be verified; the event of the erasure names
-    them by a salted commitment, and what is printed is the receipt that tells whom it was about. What lies in sessions
-    on hold is in the way. The gateway may be running. Exit status 1 when a hold forbids it, when something of theirs is
+    them by a salted commitment, and what is printed is the receipt that tells whom it was about. The recording is verified
+    first, as for `apply`. What lies in sessions on hold is in the way. The gateway may be running. Exit status 1 when a hold forbids it, when something of theirs is
     still going on and stays for now, and when something may still be in an older copy of the archive.
     """
     from hoop_mitm.cli import terminal
@@ -199,7 +237,9 @@ def erase(
         click.confirm(f"Erase all of this for good, from {layout.archive}?", abort=True, err=True)
     keys = _keys(known)
     with progress("Waiting for the journal") as say:
-        done = erased(layout, keys, principal, reason=reason, by=_user(), progress=say, stores=_stores(known))
+        check = _check(layout, despite_findings=despite_findings)
+        who = {"reason": reason, "by": _user()}
+        done = erased(layout, keys, principal, **who, progress=say, stores=_stores(known), check=check)
     hand_on(known, done.rewritten.checkpoint if done.rewritten else None)
     left = _without_copies(done.copies, remove=remove_copies)
     if as_json:
@@ -239,6 +279,24 @@ def _keys(config: "Config") -> "RecordingKeys":
     return RecordingKeys.load(config.gateway.state)
 
 
+def _check(layout: "Layout", *, despite_findings: bool) -> "Check":
+    def check(progress: "Progress") -> Mapping[str, int]:
+        from hoop_mitm.archive.verify import verify
+        from hoop_mitm.cli import terminal
+        from hoop_mitm.errors import RecordingError
+
+        report = verify(layout.archive, quick=True, wait=60, progress=progress)
+        if report.findings and not despite_findings:
+            raise RecordingError(
+                f"{layout.archive} is not what its gateway wrote: {terminal.safe(report.findings[0].words)} Nothing was deleted, because whoever "
+                f"changed it would choose what goes. `hoop-mitm verify {layout.archive}` says all that is wrong; "
+                "--despite-findings deletes all the same, and the event says what was wrong."
+            )
+        return report.found
+
+    return check
+
+
 def _user() -> str:
     import getpass
 
@@ -250,6 +308,21 @@ def _session_id(layout: "Layout", reference: str) -> str:
 
     with open_archive(layout.archive) as archive:
         return archive.find(reference).id
+
+
+def _held_id(layout: "Layout", reference: str) -> str:
+    """As `_session_id`, or the whole id of one on hold that is not in the recording, because that was made again since."""
+    from hoop_mitm.archive.looking import Looking
+    from hoop_mitm.errors import NotInArchive
+    from hoop_mitm.recording.retention import holds as listed
+
+    try:
+        return _session_id(layout, reference)
+    except NotInArchive:
+        if reference not in {each.session_id for each in listed(layout)}:
+            raise
+    Looking(layout.archive).at([reference])
+    return reference
 
 
 def _print_plan(plan: "Plan", verb: str, *, as_json: bool) -> None:

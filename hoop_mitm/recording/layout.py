@@ -18,6 +18,7 @@ recordings/
     levels               how much of each connection is recorded, as of the last start
     head                 the last checkpoint: should the end of the segments be lost, it is missed
     heads.sqlite         signed heads on their way to their sinks, and how far each has come
+    holds.json           what is on hold, for when the archive is lost, which says so too
     maintenance.lock     held by whoever changes the archive otherwise than by folding; shared by folds
     rotate               asks the gateway to begin a new segment
     fold.log             what the fold had to say
@@ -121,6 +122,11 @@ class Layout:
     @property
     def maintenance_lock(self) -> Path:
         return self.journal / "maintenance.lock"
+
+    @property
+    def holds(self) -> Path:
+        """What is on hold (``retention.holding``): the archive's own events of it are not in the journal."""
+        return self.journal / "holds.json"
 
     @property
     def workshop(self) -> Path:

@@ -4,11 +4,13 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 from ruamel.yaml import YAML
 
+from hoop_mitm.archive.verify import verify
 from hoop_mitm.cli import main
 from tests.recording.building import ask
 from tests.recording.folding import keys
@@ -132,6 +134,42 @@ def test_a_session_is_held_and_released(here):
     assert finds(here.recorded.directory, here.jobs[100].body) == set()
 
 
+def test_holds_go_on_when_the_archive_is_made_again(here):
+    session = here.recorded.sessions["alice/acme"].id
+    here.run("hold", session, "--reason", "case 7")
+    [hold] = json.loads(here.run("holds", "--json").stdout)
+    assert hold["recorded"] is True
+    here.recorded.archive.unlink()
+    assert "1 session on hold. Of 1 of them the recording was made again since" in here.run("show").stdout
+    [hold] = json.loads(here.run("holds", "--json").stdout)
+    assert (hold["session_id"], hold["reason"], hold["recorded"]) == (session, "case 7", False)
+    assert json.loads(here.run("show", "--json").stdout)["holds"] == [hold]
+    assert "case 7 (the recording was made again since, and does not say so)" in here.run("holds").stdout
+    here.run("apply")
+    assert finds(here.recorded.directory, here.jobs[100].body)
+
+    here.recorded.layout.holds.write_text("nonsense")
+    assert "Put it back from a backup" in here.run("holds", expect=3).stderr
+    here.run("apply", expect=3)
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_what_only_the_note_holds_is_released(here, journal):
+    session = here.recorded.sessions["alice/acme"].id
+    here.run("hold", session, "--reason", "case 7")
+    here.recorded.archive.unlink()
+    if not journal:
+        for _, segment in here.recorded.layout.segments():
+            segment.unlink()
+    here.run("show")
+    released = here.run("release", session)
+    assert released.stdout.strip() == session
+    assert ("no event says this" in released.stderr) is not journal
+    assert "No session is on hold" in here.run("holds").stderr
+    here.run("release", session, expect=1 if journal else 2)
+    here.run("release", "nothing", expect=2)
+
+
 def test_a_session_that_there_is_not_cannot_be_held(here):
     assert "hoop-mitm sessions" in here.run("hold", "nothing", "--reason", "case 7", expect=2).output
 
@@ -170,3 +208,98 @@ def test_a_reason_that_names_them_is_refused(here):
 def test_without_a_recording_it_says_so(tmp_path, here):
     here.recorded.directory.rename(tmp_path / "away")
     assert "There is no recording" in here.run("show", expect=3).output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show"],
+        ["holds"],
+        ["apply", "--despite-findings"],
+        ["apply", "--dry-run"],
+        ["erase", "--principal", "alice@acme.example", "--yes", "--despite-findings"],
+        ["erase", "--principal", "alice@acme.example", "--dry-run"],
+    ],
+)
+@pytest.mark.parametrize(
+    "table", ["events", "records", "journals", "archive SET version = NULL", "archive SET version = 'four'"]
+)
+def test_a_file_that_lacks_what_every_archive_has_is_none(here, table, arguments):
+    with duckdb.connect(here.recorded.archive) as connection:
+        if "SET" in table:
+            connection.execute("ALTER TABLE archive ALTER version TYPE VARCHAR")
+            connection.execute("ALTER TABLE archive ALTER version DROP NOT NULL")
+            connection.execute(f"UPDATE {table}")
+        else:
+            connection.execute(f"DROP TABLE {table} CASCADE")
+    if arguments == ["holds"] and table in ("records", "journals"):
+        # They are told by events alone.
+        here.run(*arguments)
+        return
+    refused = here.run(*arguments, expect=3)
+    assert refused.stdout == ""
+    assert "is a DuckDB file, but no" in refused.stderr
+
+
+def behind_its_back(here, statement: str) -> None:
+    with duckdb.connect(here.recorded.archive) as connection:
+        connection.execute(statement)
+
+
+HIDDEN = "DELETE FROM events WHERE type = 'hold.placed'"
+RELEASED = """
+    INSERT INTO events BY NAME
+    SELECT 'zz' AS id, 0 AS seq, now() AS occurred_at, 'hold.released' AS type, '' AS message, '' AS client_address,
+        '{}' AS details, session_id
+    FROM events WHERE type = 'hold.placed'
+"""
+OLDER = """
+    UPDATE records SET data = regexp_replace(data, '_at":"[0-9]{4}-[0-9]{2}-[0-9]{2}', '_at":"2020-01-01', 'g')
+    WHERE kind = 'flow'
+"""
+ELSEWHERE = "UPDATE sessions SET subject = 'subject-of-alice', email = 'alice@acme.example'"
+
+
+@pytest.mark.parametrize("changed", [HIDDEN, RELEASED, OLDER], ids=["a hold", "a release", "ages"])
+def test_who_can_write_to_the_recording_does_not_choose_what_is_deleted(here, changed):
+    """They would have it signed by the gateway's key, and then put back what they had changed."""
+    [session] = ask(here.recorded.directory, "SELECT id FROM sessions WHERE email = 'alice@acme.example'")
+    here.run("hold", *session, "--reason", "case 1")
+    behind_its_back(here, changed)
+    before = here.recorded.archive.read_bytes()
+
+    refused = here.run("apply", expect=3)
+
+    assert "is not what its gateway wrote" in refused.stderr
+    assert "hoop-mitm verify" in refused.stderr
+    assert here.recorded.archive.read_bytes() == before
+    for job in here.jobs.values():
+        assert finds(here.recorded.directory, job.body)
+
+
+def test_nor_who_is_erased(here):
+    behind_its_back(here, ELSEWHERE)
+    before = here.recorded.archive.read_bytes()
+    asked = ("erase", "--principal", "alice@acme.example", "--yes")
+
+    assert "is not what its gateway wrote" in here.run(*asked, expect=3).stderr
+
+    assert here.recorded.archive.read_bytes() == before
+    assert finds(here.recorded.directory, here.jobs[1].body)
+
+
+def test_who_knows_better_has_it_deleted_and_the_event_says_what_was_wrong(here):
+    behind_its_back(here, "UPDATE flows SET method = 'PUT' WHERE seq = (SELECT max(seq) FROM flows)")
+
+    here.run("apply", "--despite-findings")
+
+    assert finds(here.recorded.directory, here.jobs[50].body) == set()
+    [(details,)] = ask(here.recorded.directory, "SELECT details FROM events WHERE type = 'retention.applied'")
+    assert json.loads(details)["findings"] == {"row.changed": 1}
+    assert verify(here.recorded.archive).found == {"row.changed": 1}
+
+
+def test_the_event_of_a_sound_recording_has_no_findings(here):
+    here.run("apply")
+    [(details,)] = ask(here.recorded.directory, "SELECT details FROM events WHERE type = 'retention.applied'")
+    assert "findings" not in json.loads(details)

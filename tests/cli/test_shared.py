@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,7 +53,10 @@ AND_THEN = {
     "rerun": ["nightly", "--yes", "--client", "nowhere.yaml"],
 }
 #: ``tail`` does not end by itself; ``verify`` leaves no word; of the rest each has a test of its own below.
-OTHERS = {"tail", "verify", "reconcile", "run", "sessions revoke", "retention hold", "retention release"}
+OTHERS = {
+    *("tail", "verify", "reconcile", "run", "sessions revoke"),
+    *("retention hold", "retention release", "retention holds", "retention show"),
+}
 
 
 @pytest.fixture
@@ -307,6 +311,27 @@ def test_a_session_that_is_looked_up_was_looked_at(tmp_path, command):
     assert [(note.command, note.sessions) for note in notes(place.recorded.layout.directory)] == [
         (" ".join(command[:2]), (id_,))
     ]
+
+
+@pytest.mark.parametrize("command", [["holds"], ["holds", "--json"], ["show"], ["show", "--json"]], ids=" ".join)
+def test_what_is_on_hold_was_looked_at(tmp_path, command):
+    place = CommandLine(tmp_path)
+    directory = place.recorded.layout.directory
+    share(place.recorded.layout)
+    assert owners(tmp_path, "retention", *command).exit_code == 0
+    assert [(note.command, note.sessions) for note in notes(directory)] == [(f"retention {command[0]}", ())]
+    id_ = sessions_of(directory)["alice-python"]
+    owners(tmp_path, "retention", "hold", id_, "--reason", "case 17")
+    for path in (directory / "looks").iterdir():
+        path.unlink()
+    assert owners(tmp_path, "retention", *command).exit_code == 0
+    assert [(note.command, note.sessions) for note in notes(directory)] == [(f"retention {command[0]}", (id_,))]
+    # Where no word can be left, nothing is shown.
+    shutil.rmtree(directory / "looks")
+    (directory / "looks").write_text("")
+    refused = owners(tmp_path, "retention", *command)
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "so nothing is shown" in refused.stderr
 
 
 def test_all_sessions_are_looked_at_to_revoke_a_principals(tmp_path):

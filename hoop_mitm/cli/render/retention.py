@@ -12,6 +12,7 @@ from hoop_mitm.cli import terminal
 from hoop_mitm.recording.retention import Applied, Erased, HeldSession, OldCopy, Plan, Rewritten, Traces
 
 _CLASSES = ("bodies", "statements", "metadata")
+_UNSAID = "the recording was made again since, and does not say so"
 
 
 def periods(keep: Mapping[str, Mapping[str, str | None]]) -> Table:
@@ -56,7 +57,11 @@ def sizes(rewritten: Rewritten) -> str:
 
 
 def holds_line(holds: Sequence[HeldSession]) -> str:
-    return f"{terminal.count(len(holds), 'session')} on hold." if holds else "No session is on hold."
+    if not holds:
+        return "No session is on hold."
+    unsaid = sum(not hold.recorded for hold in holds)
+    more = f" Of {unsaid:,} of them {_UNSAID}." if unsaid else ""
+    return f"{terminal.count(len(holds), 'session')} on hold.{more}"
 
 
 def holds_table(holds: Sequence[HeldSession]) -> Table:
@@ -66,7 +71,7 @@ def holds_table(holds: Sequence[HeldSession]) -> Table:
             terminal.safe(hold.session_id),
             terminal.day_and_clock(hold.since),
             Text(terminal.safe(hold.by)),
-            Text(terminal.safe(hold.reason)),
+            Text(terminal.safe(hold.reason) + ("" if hold.recorded else f" ({_UNSAID})")),
         )
     return shown
 

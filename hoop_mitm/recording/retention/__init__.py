@@ -8,6 +8,7 @@ from hoop_mitm.recording.retention.applying import Applied, apply, look
 from hoop_mitm.recording.retention.cutoffs import OTHERS, Cutoff, Cutoffs, cutoffs
 from hoop_mitm.recording.retention.erasing import UNREACHED, Erased, Receipt, erase, trace
 from hoop_mitm.recording.retention.holding import HeldSession, holds, place_hold, release_hold
+from hoop_mitm.recording.retention.maintaining import Check, Progress
 from hoop_mitm.recording.retention.persons import Traces
 from hoop_mitm.recording.retention.places import OldCopy, remove_copies
 from hoop_mitm.recording.retention.plan import Plan, Share
@@ -18,6 +19,7 @@ __all__ = [
     "OTHERS",
     "UNREACHED",
     "Applied",
+    "Check",
     "Cutoff",
     "Cutoffs",
     "Erased",
@@ -25,6 +27,7 @@ __all__ = [
     "Lost",
     "OldCopy",
     "Plan",
+    "Progress",
     "Receipt",
     "Rewritten",
     "Share",

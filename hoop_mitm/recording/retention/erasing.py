@@ -1,7 +1,7 @@
 """All that is recorded of one person goes, when they ask for it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hoop_mitm.errors import HeldError, HoopError, NotInArchive
@@ -10,14 +10,19 @@ from hoop_mitm.identity.person import Person
 from hoop_mitm.recording.layout import Layout, is_held
 from hoop_mitm.recording.retention.choosing import NO_HORIZON, Horizon, anything_goes
 from hoop_mitm.recording.retention.holding import held_sessions
-from hoop_mitm.recording.retention.maintaining import PATIENCE, bring_up_to_date, fold_what_can_be, maintained
+from hoop_mitm.recording.retention.maintaining import (
+    PATIENCE,
+    Check,
+    Progress,
+    bring_up_to_date,
+    fold_what_can_be,
+    maintained,
+)
 from hoop_mitm.recording.retention.persons import Traces, choose_person
 from hoop_mitm.recording.retention.places import OldCopy, claims_of, old_copies, owned_by, spill
 from hoop_mitm.recording.retention.rewriting import Rewritten, Saying, rewrite
 from hoop_mitm.recording.retention.source import Source
 from hoop_mitm.recording.retention.stores import Found, Stores
-
-type Progress = Callable[[str], None]
 
 #: What an erasure cannot reach, for whoever has to.
 UNREACHED = (
@@ -88,6 +93,7 @@ def erase(
     by: str,
     progress: Progress,
     stores: Stores | None = None,
+    check: Check | None = None,
 ) -> Erased:
     """Take out all that is recorded of ``who``, for good. The gateway may be running.
 
@@ -96,6 +102,7 @@ def erase(
         reason: why, for the event that says so; it may not name them.
         by: who does it.
         stores: what lies outside of the recording; without them nothing of that is taken.
+        check: as for :func:`.applying.apply`.
 
     Raises:
         NotInArchive: nothing is recorded of them.
@@ -105,6 +112,7 @@ def erase(
     """
     horizon = bring_up_to_date(layout, progress)
     with maintained(layout):
+        findings = check(progress) if check else {}
         with Source(layout.archive, spill(layout), wait=PATIENCE) as source:
             progress("Looking for what is recorded of them")
             traces, person = _traced(layout, source, who, stores, horizon)
@@ -119,7 +127,7 @@ def erase(
 
             rewritten = None
             if anything_goes(source) or traces.claims or traces.reviews or traces.charges:
-                saying = _saying(traces, receipt, reason, by)
+                saying = _saying(traces, receipt, reason, by, findings)
                 rewritten = rewrite(layout, source, keys, saying, forget=traces.keys, beside=beside, progress=progress)
         unreached = UNREACHED if stores is not None else (*UNREACHED, STORES_UNREACHED)
         return Erased(traces, receipt, rewritten, old_copies(layout), unreached)
@@ -128,7 +136,7 @@ def erase(
 def _traced(layout: Layout, source: Source, who: str, stores: Stores | None, horizon: Horizon) -> tuple[Traces, Person]:
     """What is there of ``who``, and by which names."""
     alive = is_held(layout.lock)
-    held = [each.session_id for each in held_sessions(source)]
+    held = [each.session_id for each in held_sessions(source, layout)]
     known = stores.person(who) if stores is not None else Person.NOBODY
     traces = choose_person(source, who, held, horizon, alive=alive, known=known)
     # Not by addresses that they had besides: these may be somebody else's by now, whose all this is not.
@@ -163,7 +171,7 @@ def _refuse(traces: Traces, who: str, reason: str) -> None:
         )
 
 
-def _saying(traces: Traces, receipt: Receipt, reason: str, by: str) -> Saying:
+def _saying(traces: Traces, receipt: Receipt, reason: str, by: str, findings: Mapping[str, int]) -> Saying:
     details = {
         "by": by,
         "reason": reason,
@@ -175,5 +183,6 @@ def _saying(traces: Traces, receipt: Receipt, reason: str, by: str) -> Saying:
         "bodies": traces.bodies,
         "reviews": traces.reviews,
         "charges": traces.charges,
+        **({"findings": dict(findings)} if findings else {}),
     }
     return Saying("erasure.applied", "All that was recorded of one principal was erased.", details)

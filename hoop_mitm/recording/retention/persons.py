@@ -29,7 +29,8 @@ _SESSIONS = """
     CREATE TABLE their_session AS
     SELECT DISTINCT id FROM old.main.sessions SEMI JOIN person USING (issuer, subject)
 """
-# A review's events are its requester's, whoever decided; also when nothing is left of the session, or never was there.
+# A review's events are its requester's, whoever decided; also when nothing is left of the session, or never was there. Who
+# looked at the recording is named as a requester is.
 _EVENTS = """
     CREATE TABLE told AS
     SELECT chain, seq, id, flow_id FROM old.main.events
@@ -37,6 +38,8 @@ _EVENTS = """
         OR (issuer, subject) IN (SELECT (issuer, subject) FROM person)
         OR (type LIKE 'review.%' AND json_valid(details)
             AND lower(json_extract_string(details, '$.requester')) IN (SELECT lower(unnest($requesters))))
+        OR (type IN ('archive.read', 'archive.search') AND json_valid(details)
+            AND lower(json_extract_string(details, '$.login')) IN (SELECT lower(unnest($requesters))))
         OR (subject IS NULL AND type NOT LIKE 'hold.%' AND regexp_matches(lower(message || ' ' || details), $pattern))
 """
 # One that was recorded twice, because a gateway died before it had removed what it came from, has a row for the first record.

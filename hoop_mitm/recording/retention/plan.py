@@ -49,17 +49,33 @@ _SESSIONS = """
     SELECT 'metadata' AS what, share, count(*) AS sessions
     FROM gone_session WHERE id IN (SELECT id FROM old.main.sessions) GROUP BY ALL
 """
+# A body that stays only because somebody on hold has got it too.
+_HELD_BODIES = """
+    CREATE TABLE due_body AS
+    SELECT hash FROM (SELECT unnest([request, response]) AS hash, record OR bodies AS goes FROM due)
+    WHERE hash IN (SELECT hash FROM stored)
+    GROUP BY hash HAVING bool_and(goes)
+"""
+# What would be lost if nothing were on hold, without what is lost all the same: so both together are what would be.
 _HELD = """
-    SELECT what, share, count(DISTINCT flow_id) AS held
+    SELECT what, share, count(*) AS held
     FROM (
-        SELECT share, flow_id, unnest([
-            CASE WHEN record THEN 'metadata' END,
-            CASE WHEN words AND NOT record THEN 'statements' END,
-            CASE WHEN bodies AND NOT words AND NOT record THEN 'bodies' END
-        ]) AS what
-        FROM due WHERE held AND kind = 'flow'
+        SELECT what, share, flow_id
+        FROM (
+            SELECT share, flow_id, unnest([
+                CASE WHEN record THEN 'metadata' END,
+                CASE WHEN words AND NOT record AND spoken THEN 'statements' END,
+                CASE WHEN bodies AND NOT record
+                    AND (request IN (SELECT hash FROM due_body) OR response IN (SELECT hash FROM due_body))
+                THEN 'bodies' END
+            ]) AS what
+            FROM due WHERE kind = 'flow' AND flow_id IS NOT NULL
+        )
+        WHERE what IS NOT NULL
+        EXCEPT
+        SELECT what, share, flow_id FROM loss WHERE kind = 'flow'
     )
-    WHERE what IS NOT NULL GROUP BY ALL
+    GROUP BY ALL
 """
 _SHARES = f"""
     SELECT share, what, flows, jobs, events, sessions, bodies, bytes, oldest, newest, held
@@ -82,7 +98,7 @@ class Share:
         jobs: that lose their statement, or an exchange that told of them.
         bodies: how many go, each counted once; ``bytes`` is what they take in the file.
         oldest, newest: when the first and the last of these exchanges and events ended.
-        held: exchanges that would lose this if their sessions were not on hold.
+        held: exchanges that would lose this too if no session were on hold: ``flows`` and ``held`` together would lose it then.
     """
 
     connection: str
@@ -114,6 +130,7 @@ class Plan:
 def plan(source: Source, now: datetime) -> Plan:
     """Count what was chosen by age."""
     source.execute(_LOSSES)
+    source.execute(_HELD_BODIES)
     shares = [_share(row) for row in source.rows(_SHARES)]
     shares.sort(key=lambda each: (each.connection, WHATS.index(each.what)))
     return Plan(now, tuple(shares), empty=not anything_goes(source))

@@ -7,6 +7,7 @@ import pytest
 
 from hoop_mitm.bigquery.operation import Operation
 from hoop_mitm.errors import HeldError, NotInArchive
+from hoop_mitm.identity.principal import Principal
 from hoop_mitm.recording.retention import erase, place_hold, release_hold, trace
 from hoop_mitm.recording.retention.erasing import NamesThePersonError
 from hoop_mitm.recording.retention.persons import naming
@@ -199,6 +200,40 @@ def test_who_looked_and_what_for_goes_with_the_reader(recorded, tmp_path):
     assert done.traces.events == 4
     left = ask(tmp_path, "SELECT type, details->>'login' FROM events WHERE type LIKE 'archive.%' ORDER BY seq")
     assert left == [("archive.read", BOB), ("archive.search", BOB)]
+    recorded.verified()
+
+
+def test_a_reader_without_an_address_goes_by_their_subject(recorded, tmp_path):
+    """As whom they are signed in, is their subject then."""
+    carol = Principal(ISSUER, "subject-of-carol", None, ())
+    recorded.gateway.write(event(at=ago(2), message="Somebody came.", principal=carol))
+    of_bob = recorded.session("bob", age=20)
+    for number, login in enumerate(["subject-of-carol", "Subject-of-Carol", "not-the-subject-of-carol"]):
+        said = {"sessions": (of_bob.id,), "count": 1, "login": login, "about": f"text='hers-{number}'"}
+        recorded.gateway.write(*looked(recorded.layout, at=ago(1), **said))
+    recorded.fold()
+    for text in ("subject-of-carol", "hers-0", "hers-1"):
+        assert finds(tmp_path, text)
+
+    done = erased(recorded, f"{ISSUER}#subject-of-carol")
+
+    for text in ('"subject-of-carol"', "Subject-of-Carol", f"{ISSUER}#subject-of-carol", "hers-0", "hers-1"):
+        assert finds(tmp_path, text) == set()
+    assert done.traces.events == 5
+    left = ask(tmp_path, "SELECT type, details->>'login' FROM events WHERE type LIKE 'archive.%' ORDER BY seq")
+    assert left == [("archive.read", "not-the-subject-of-carol"), ("archive.search", "not-the-subject-of-carol")]
+    recorded.verified()
+
+
+def test_a_reader_without_an_address_is_in_no_byte(recorded, tmp_path):
+    recorded.gateway.write(event(at=ago(2), principal=Principal(ISSUER, "subject-of-carol", None, ())))
+    recorded.gateway.write(*looked(recorded.layout, at=ago(1), login="subject-of-carol", about="text='hers'"))
+    recorded.fold()
+    assert finds(tmp_path, "subject-of-carol")
+
+    erased(recorded, f"{ISSUER}#subject-of-carol")
+
+    assert finds(tmp_path, "subject-of-carol") | finds(tmp_path, "hers") == set()
     recorded.verified()
 
 
