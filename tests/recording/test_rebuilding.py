@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from hoop_mitm.recording.fold import Fold, fold_once
 from hoop_mitm.recording.kept import Kept
 from hoop_mitm.recording.remarks import left
 from tests.recording.building import READ_ROWS, ask, ask_one, body_of, flow, message
+from tests.recording.damaging import flip, leave_log
 from tests.recording.evidence import sound
 from tests.recording.folding import Gateway, keys
 from tests.waiting import until
@@ -91,14 +89,6 @@ DAMAGE = {
 }
 
 
-def flip(path: Path, at: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(at)
-        byte = file.read(1)
-        file.seek(at)
-        file.write(bytes([byte[0] ^ 0xFF]))
-
-
 @pytest.mark.parametrize("how", DAMAGE)
 def test_an_archive_that_is_damaged_is_set_aside_and_made_again(folded: Gateway, how: str) -> None:
     directory = folded.layout.directory
@@ -127,14 +117,7 @@ def test_a_flipped_byte_that_a_fold_comes_across_is_damage_too(folded: Gateway) 
 def test_a_damaged_log_alone_is_set_aside_alone(folded: Gateway) -> None:
     """The log of a writer that was killed: without it the archive is an older state of itself."""
     directory = folded.layout.directory
-    script = (
-        "import duckdb, os, signal\n"
-        f"c = duckdb.connect({str(folded.layout.archive)!r})\n"
-        "c.execute(\"INSERT INTO observations SELECT 'x', range, repeat('y', 1000) FROM range(2000)\")\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
-    log = directory / "hoop.duckdb.wal"
+    log = leave_log(folded.layout.archive)
     flip(log, log.stat().st_size // 2)
     folded.fold(flow(id="new"))
     assert flows(directory) == 101

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +19,7 @@ from hoop_mitm.recording.retention import apply, erase, look, remove_copies, tra
 from hoop_mitm.recording.retention.maintaining import fold_what_can_be, maintained
 from hoop_mitm.recording.retention.places import old_copies
 from tests.recording.building import ask
+from tests.recording.damaging import flip, leave_log
 from tests.recording.folding import keys
 from tests.recording.retention.recorded import ISSUER, Recorded, cutoff, cutoffs
 from tests.recording.retention.searching import finds
@@ -71,26 +69,6 @@ def run(directory: Path, *arguments: str, expect: int) -> str:
     done = CliRunner(env={"COLUMNS": "200"}).invoke(main, ["retention", *arguments, "--config", str(config)])
     assert done.exit_code == expect, done.output
     return done.output
-
-
-def leave_log(archive: Path) -> Path:
-    """The log of a writer that was killed."""
-    script = (
-        "import duckdb, os, signal\n"
-        f"c = duckdb.connect({str(archive)!r})\n"
-        "c.execute(\"INSERT INTO observations SELECT 'x', range, repeat('y', 1000) FROM range(2000)\")\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
-    return archive.with_name("hoop.duckdb.wal")
-
-
-def flip(path: Path, at: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(at)
-        byte = file.read(1)
-        file.seek(at)
-        file.write(bytes([byte[0] ^ 0xFF]))
 
 
 def damage_log(archive: Path) -> None:
