@@ -208,9 +208,20 @@ def _note(layout: Layout, held: Mapping[str, HeldSession]) -> None:
 
 
 def _say(archive: ArchiveFile, keys: RecordingKeys, what: str, message: str, hold: HeldSession) -> Checkpoint:
-    """Have the archive say it, once the caller commits."""
+    """Have the archive say it, once the caller commits.
+
+    Raises:
+        RecordingError: by this machine's clock it was said before the last of its kind, and would not count.
+    """
     archive.begin()
     signed_by = next((row["key"] for row in archive.rows(NEWEST_KEY)), None)
     keeper = Keeper(archive, key_for(keys, signed_by))
     keeper.event(what, message, {"reason": hold.reason, "by": hold.by}, session_id=hold.session_id)
+    last = next(row for row in archive.rows(_LAST_WORDS.format(place="")) if row["session_id"] == hold.session_id)
+    if last["type"] != what:
+        before = last["occurred_at"].astimezone(UTC)
+        raise RecordingError(
+            f"This machine's clock is behind: the last hold or release of this session was at {before:%Y-%m-%d %H:%M:%S} UTC, and "
+            "this one would not count. Set the clock right, and try again. Nothing was changed."
+        )
     return keeper.sign()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -347,3 +348,27 @@ def test_a_session_that_is_in_no_journal_any_more_is_released_too(held):
     assert held.listed() == []
     with pytest.raises(HeldError):
         held.release()
+
+
+@pytest.mark.parametrize("changes", [(), (place_hold,)], ids=["a hold", "a release"])
+def test_what_a_clock_that_is_behind_would_make_void_is_refused(tmp_path, monkeypatch, changes):
+    """Else it would say that a session is on hold, and the next retention would delete it."""
+    recorded = Recorded(tmp_path)
+    session = recorded.session("alice", age=20)
+    recorded.fold()
+    given = (recorded.layout, recorded.keys, session.id, "case 7", "the test")
+    for change in (place_hold, release_hold, *changes):
+        change(*given)
+    before, listed = recorded.archive.read_bytes(), holds(recorded.layout)
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=1)
+
+    monkeypatch.setattr("hoop_mitm.recording.keeping.datetime", Behind)
+    with pytest.raises(RecordingError, match=r"clock is behind.*would not count"):
+        (release_hold if changes else place_hold)(*given)
+
+    assert (recorded.archive.read_bytes(), holds(recorded.layout)) == (before, listed)
+    recorded.verified()
