@@ -104,8 +104,11 @@ def decompressed(database: Database, frame: bytes) -> bytes:
 
 
 def headers(text: str) -> tuple[tuple[str, str], ...]:
-    """A JSON list of ``[name, value]``."""
-    return tuple((str(name), str(value)) for name, value in json.loads(text))
+    """A JSON list of ``[name, value]``; of what is none, because somebody changed it, the text as it is."""
+    try:
+        return tuple((str(name), str(value)) for name, value in json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return (("unreadable", str(text)),)
 
 
 def details(text: str | None) -> dict[str, object]:

@@ -178,7 +178,11 @@ def _session(row: tuple[Any, ...], now: datetime) -> SessionEntry:
 
 
 def _program(process: str | None) -> Program | None:
-    return Program(tuple(Process(**each) for each in json.loads(process))) if process else None
+    try:
+        return Program(tuple(Process(**each) for each in json.loads(process))) if process else None
+    except (ValueError, TypeError, RecursionError):
+        # Somebody changed it; `hoop-mitm verify` says so.
+        return None
 
 
 def _job(row: tuple[Any, ...]) -> JobEntry:

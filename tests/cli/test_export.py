@@ -4,6 +4,7 @@ import os
 import re
 import stat
 
+import duckdb
 import pytest
 from click.testing import CliRunner
 from mitmproxy.io import FlowReader
@@ -164,6 +165,20 @@ def test_beside_what_is_read_there_is_room(told, tmp_path):
     told.run("export", "nightly", "--bundle", "-o", str(tmp_path / "nightly.duckdb"))
     told.run("export", "nightly", "--bundle", "-o", str(tmp_path / "nightly.duckdb"))
     assert (tmp_path / "nightly.duckdb").exists()
+
+
+@pytest.mark.parametrize(
+    "value", ["[no JSON", "7", '[{"a": 1}]', "[" * 100_000], ids=["cut", "a number", "objects", "deep"]
+)
+def test_a_cell_that_is_no_json_ends_no_command(told, value):
+    told.builder.write()
+    with duckdb.connect(told.path) as connection:
+        connection.execute("UPDATE flows SET request_headers = $value, response_headers = $value", {"value": value})
+        connection.execute("UPDATE sessions SET process = $value", {"value": value})
+    for arguments in (["show", "@last", "--json"], ["show", "@last"], ["sessions"], ["search", "SELECT"]):
+        told.run(*arguments)
+    for to in FORMATS:
+        told.run("export", "@last", "--format", to)
 
 
 def test_details_that_are_no_json_are_shown_as_they_are(told):
