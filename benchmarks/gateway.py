@@ -24,7 +24,7 @@ from benchmarks.surroundings import Surroundings
 from benchmarks.variants import Direct, Gateway, Mitmdump, Variant
 
 KINDS = ("statement", "page")
-LARGE = {"getQueryResults, chunked": large.rest, "ReadRows, gRPC": large.storage}
+LARGE = {"getQueryResults, chunked": large.rest, "ReadRows, gRPC": large.storage, "ReadRows, read slowly": large.slowly}
 BARE = "mitmdump -q"
 FULL = {"rounds": 5, "seconds": 1.0, "large": 1024, "stream": 1024}
 QUICK = {"rounds": 1, "seconds": 0.4, "large": 64, "stream": 16}

@@ -14,6 +14,8 @@ from benchmarks.variants import Gateway, Variant
 _READ = "/google.cloud.bigquery.storage.v1.BigQueryRead/"
 FRAME = 5
 """Bytes of gRPC's header of a message."""
+RESTS, REST = 20, 0.2
+"""How often a slow client rests, and for how many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,17 @@ def storage(variant: Variant) -> Received:
     """``ReadRows`` of a session that was just made, over HTTP/2."""
     with reading(variant) as (session, messages):
         size = sum(len(message) + FRAME for message in messages)
+    return Received(size, 2, size + session)
+
+
+def slowly(variant: Variant) -> Received:
+    """`storage`, with a client that rests before each of its first messages. What it leaves lying somebody has to hold."""
+    with reading(variant) as (session, messages):
+        size = 0
+        for number, message in enumerate(messages):
+            if number < RESTS:
+                time.sleep(REST)
+            size += len(message) + FRAME
     return Received(size, 2, size + session)
 
 

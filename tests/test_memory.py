@@ -16,9 +16,10 @@ MOST = 64 * MIB
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process had at most")
-@pytest.mark.parametrize("receive", [large.rest, large.storage])
+@pytest.mark.parametrize("receive", [large.rest, large.storage, large.slowly])
 def test_a_large_answer_is_recorded_whole_and_never_held_whole(tmp_path, receive):
-    """``jobs.getQueryResults`` over REST and ``ReadRows`` over gRPC. That it is in the archive is looked at as well."""
+    """``jobs.getQueryResults`` over REST and ``ReadRows`` over gRPC, also to a client that is slower than BigQuery. That
+    it is in the archive is looked at as well."""
     with Surroundings(tmp_path, large=SIZE, stream=SIZE) as surroundings:
         passage, _ = large.measure(Gateway(surroundings, tmp_path / "gateway"), receive)
 

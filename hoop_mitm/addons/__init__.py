@@ -12,7 +12,7 @@ from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.utils.asyncio_utils import create_task
 
-from hoop_mitm.addons import limits
+from hoop_mitm.addons import backpressure, limits
 from hoop_mitm.addons.certificates import Certificates
 from hoop_mitm.addons.cost import Cost
 from hoop_mitm.addons.credentials import Credentials
@@ -73,6 +73,7 @@ def install(config_file: Path) -> None:
     config = load(config_file)
     ensure_ca(config.gateway.certs, vouched_for(config.gateway), config.gateway.ca_lifetime)
     limits.engage()
+    backpressure.engage()
     lockdown = Lockdown(config)
     lockdown.engage()
     services = Services(config, config_file)

@@ -29,14 +29,6 @@ UPLOAD = "/upload/bigquery/v2/projects/acme/jobs"
 SQL = {"query": "SELECT 1", "useLegacySql": False}
 
 
-@pytest.fixture(scope="module")
-def cert(world, tmp_path_factory):
-    ca = WorldCA(tmp_path_factory.mktemp("ca"))
-    bundle = tmp_path_factory.mktemp("b") / "bundle.pem"
-    bundle.write_bytes(world.ca.read_bytes() + ca.certificate.read_bytes())
-    return ca.issue("up", (BIGQUERY, "127.0.0.1")), bundle
-
-
 def in_front_of(world, tmp_path, cert, upstream):
     hosts = {**world.hosts, BIGQUERY: f"127.0.0.1:{upstream.port}"}
     return RunningGateway(world, tmp_path, gateway={"upstream": {"ca": str(cert[1]), "hosts": hosts}})

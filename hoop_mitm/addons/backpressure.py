@@ -1,0 +1,198 @@
+"""A message is taken in no faster than its receiver takes it.
+
+mitmproxy gives every HTTP/2 stream a window of 2 GiB, opens it again with each byte that comes, and keeps what the other
+side has no room for: one client that reads a large table slowly would have the gateway hold the table. Here a stream's window
+is small, and only what has gone on opens it again (RFC 9113, section 5.2). HTTP/1 has no windows; there the connection is not
+read for a while, as mitmproxy does where both sides speak HTTP/1.
+
+All this is of one stream, never of an HTTP/2 connection: a client that reads its streams one after the other would wait for
+ever for the second.
+
+mitmproxy offers no hook there, so one of its classes is replaced and three of its methods are wrapped; the pinned version
+(pyproject.toml) is the one that they were read in.
+"""
+
+import asyncio
+import functools
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import h2.config
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers.http import HttpLayer, _http2
+from mitmproxy.proxy.layers.http._base import HttpConnection, HttpEvent
+from mitmproxy.proxy.layers.http._http1 import Http1Connection
+from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Connection
+from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
+from mitmproxy.proxy.server import ConnectionHandler
+
+WINDOW = 4 * 2**20
+"""Bytes of one message that may have come and not gone on: what Go's HTTP/2 client gives a stream. With 40 ms to BigQuery
+and back a stream carries 100 MB/s."""
+
+PIECE = 2**17
+"""Bytes that one event of mitmproxy's carries at most: an HTTP/2 frame, or twice what it reads of a connection at once."""
+
+
+def engage() -> None:
+    """Puts it in place, once for a process."""
+    if not hasattr(HttpLayer._handle_event, "__wrapped__"):  # noqa: SLF001
+        setattr(_http2, "BufferedH2Connection", PacedConnection)  # noqa: B010 - a class of mitmproxy's
+        setattr(Http2Connection, "_handle_event", _sending(Http2Connection._handle_event))  # noqa: B010, SLF001
+        setattr(HttpLayer, "_handle_event", _settling(HttpLayer._handle_event))  # noqa: B010, SLF001
+        setattr(ConnectionHandler, "drain_writers", _waiting(ConnectionHandler.drain_writers))  # noqa: B010
+
+
+class PacedConnection(BufferedH2Connection):
+    """An HTTP/2 connection whose streams' windows are small, and are opened by `give_back` alone.
+
+    Attributes:
+        owed: bytes that came and were not given back, by stream.
+    """
+
+    def __init__(self, config: h2.config.H2Configuration) -> None:
+        super().__init__(config)
+        self.local_settings.initial_window_size = WINDOW
+        # As mitmproxy does: until it is acknowledged the old value holds.
+        self.local_settings.acknowledge()
+        self.stream_buffers: defaultdict[int, deque[SendH2Data]] = defaultdict(_Unsent)
+        self.owed: dict[int, int] = {}
+
+    def acknowledge_received_data(self, acknowledged_size: int, stream_id: int) -> None:
+        """What mitmproxy says of all that came: noted, and no more."""
+        self.owed[stream_id] = self.owed.get(stream_id, 0) + acknowledged_size
+
+    def give_back(self, stream_id: int, size: int) -> None:
+        """Opens a stream's window by bytes that it is owed. Of a stream that has ended, only the connection's."""
+        if size < self.owed[stream_id]:
+            self.owed[stream_id] -= size
+        else:
+            del self.owed[stream_id]
+        super().acknowledge_received_data(size, stream_id)
+
+    def unsent(self, stream_id: int | None) -> int:
+        """Bytes that are to be sent on a stream, for which the other side has no room."""
+        buffer = self.stream_buffers.get(stream_id) if stream_id is not None else None
+        return buffer.size if isinstance(buffer, _Unsent) else 0
+
+
+class _Unsent(deque[SendH2Data]):
+    """What waits to be sent on one stream, and its size; with the three changes that mitmproxy makes to it."""
+
+    size = 0
+
+    def append(self, piece: SendH2Data) -> None:
+        self.size += len(piece.data)
+        super().append(piece)
+
+    def appendleft(self, piece: SendH2Data) -> None:
+        self.size += len(piece.data)
+        super().appendleft(piece)
+
+    def popleft(self) -> SendH2Data:
+        piece = super().popleft()
+        self.size -= len(piece.data)
+        return piece
+
+
+@dataclass
+class _Frames(HttpEvent):
+    """Frames that are ready to be sent: they take the way of every message, through TLS."""
+
+    data: bytes
+
+
+def _sending(handle_event: Any) -> Any:
+    @functools.wraps(handle_event)
+    def handled(self: Http2Connection, event: events.Event) -> Generator[Any, Any, None]:
+        if isinstance(event, _Frames):
+            yield commands.SendData(self.conn, event.data)
+        else:
+            yield from handle_event(self, event)
+
+    return handled
+
+
+def _settling(handle_event: Any) -> Any:
+    @functools.wraps(handle_event)
+    def handled(self: HttpLayer, event: events.Event) -> Generator[Any, Any, None]:
+        yield from handle_event(self, event)
+        # Whatever makes room comes through here: an open window, a hook that ended, a stream that was reset.
+        for conn, top in list(self.connections.items()):
+            match top.context.layers[-1]:
+                case Http2Connection(h2_conn=PacedConnection(owed=owed)) as protocol if owed:
+                    for stream_id in list(owed):
+                        yield from _settle(self, conn, protocol, stream_id)
+                case Http1Connection() as protocol if protocol.state != protocol.passthrough:
+                    _hold(conn, held=_has_enough(self, protocol))
+                case _:
+                    pass
+
+    return handled
+
+
+def _settle(layer: HttpLayer, conn: Connection, protocol: Http2Connection, stream_id: int) -> Generator[Any, Any, None]:
+    """Gives back what has gone on of what came on a stream."""
+    paced: Any = protocol.h2_conn
+    outside = protocol.their_stream_id[stream_id] if isinstance(protocol, Http2Client) else stream_id
+    gone = paced.owed[stream_id] - _held(layer, protocol, outside)
+    if gone > 0:
+        paced.give_back(stream_id, gone)
+        # Mostly nothing: h2 tells of a window when half of it is free.
+        if frames := paced.data_to_send():
+            yield from layer.event_to_child(layer.connections[conn], _Frames(outside, frames))
+
+
+def _has_enough(layer: HttpLayer, protocol: Http1Connection) -> bool:
+    """Whether no more should be read: of a message that does not go on, or of requests sent before they can be answered."""
+    if len(protocol.buf) > WINDOW:
+        return True
+    return protocol.stream_id is not None and _held(layer, protocol, protocol.stream_id) > WINDOW
+
+
+def _held(layer: HttpLayer, protocol: HttpConnection, stream_id: int) -> int:
+    """Bytes, or a few more, that came from a connection on a stream and did not go on to the other side."""
+    stream = layer.streams.get(stream_id)
+    # A hook is at work; what comes in the meantime waits.
+    held = len(stream._paused_event_queue) * PIECE if stream else 0  # noqa: SLF001
+    is_request = protocol.conn == layer.context.client
+    receiver = (stream.context.server if stream else None) if is_request else layer.context.client
+    if receiver in layer.connections:
+        match layer.connections[receiver].context.layers[-1]:
+            case Http2Client(h2_conn=PacedConnection() as paced) as far:
+                held += len(far.stream_queue.get(stream_id, ())) * PIECE
+                held += paced.unsent(far.our_stream_id.get(stream_id))
+            case Http2Connection(h2_conn=PacedConnection() as paced):
+                held += paced.unsent(stream_id)
+            case _:
+                pass
+    return held
+
+
+_gates: WeakKeyDictionary[Connection, asyncio.Event] = WeakKeyDictionary()
+"""HTTP/1 connections that are not read now, and what wakes who reads them."""
+
+
+def _hold(conn: Connection, *, held: bool) -> None:
+    if held:
+        _gates.setdefault(conn, asyncio.Event())
+    elif gate := _gates.pop(conn, None):
+        gate.set()
+
+
+def _waiting(drain_writers: Callable[[ConnectionHandler], Awaitable[None]]) -> Any:
+    @functools.wraps(drain_writers)
+    async def drained(self: ConnectionHandler) -> None:
+        await drain_writers(self)
+        if not _gates:
+            return
+        reader = asyncio.current_task()
+        for conn, transport in list(self.transports.items()):
+            if transport.handler is reader and (gate := _gates.get(conn)):
+                await gate.wait()
+
+    return drained
