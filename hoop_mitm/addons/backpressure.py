@@ -8,7 +8,10 @@ read for a while, as mitmproxy does where both sides speak HTTP/1.
 All this is of one stream, never of an HTTP/2 connection: a client that reads its streams one after the other would wait for
 ever for the second.
 
-mitmproxy offers no hook there, so one of its classes is replaced and three of its methods are wrapped; the pinned version
+What nobody takes any more is let go: of a request that was answered before it came to its end, and of one that was taken
+back while it waited for its turn.
+
+mitmproxy offers no hook there, so one of its classes is replaced and four of its methods are wrapped; the pinned version
 (pyproject.toml) is the one that they were read in.
 """
 
@@ -21,10 +24,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import h2.config
-from mitmproxy.connection import Connection
+from h2.errors import ErrorCodes
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers.http import HttpLayer, _http2
 from mitmproxy.proxy.layers.http._base import HttpConnection, HttpEvent
+from mitmproxy.proxy.layers.http._events import RequestProtocolError
 from mitmproxy.proxy.layers.http._http1 import Http1Connection
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Connection
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
@@ -43,6 +48,7 @@ def engage() -> None:
     if not hasattr(HttpLayer._handle_event, "__wrapped__"):  # noqa: SLF001
         setattr(_http2, "BufferedH2Connection", PacedConnection)  # noqa: B010 - a class of mitmproxy's
         setattr(Http2Connection, "_handle_event", _sending(Http2Connection._handle_event))  # noqa: B010, SLF001
+        setattr(Http2Client, "_handle_event", _forgetting(Http2Client._handle_event))  # noqa: B010, SLF001
         setattr(HttpLayer, "_handle_event", _settling(HttpLayer._handle_event))  # noqa: B010, SLF001
         setattr(ConnectionHandler, "drain_writers", _waiting(ConnectionHandler.drain_writers))  # noqa: B010
 
@@ -63,8 +69,9 @@ class PacedConnection(BufferedH2Connection):
         self.owed: dict[int, int] = {}
 
     def acknowledge_received_data(self, acknowledged_size: int, stream_id: int) -> None:
-        """What mitmproxy says of all that came: noted, and no more."""
-        self.owed[stream_id] = self.owed.get(stream_id, 0) + acknowledged_size
+        """What mitmproxy says of all that came: noted, and no more. An end without data has nothing to be given back."""
+        if acknowledged_size:
+            self.owed[stream_id] = self.owed.get(stream_id, 0) + acknowledged_size
 
     def give_back(self, stream_id: int, size: int) -> None:
         """Opens a stream's window by bytes that it is owed. Of a stream that has ended, only the connection's."""
@@ -117,22 +124,56 @@ def _sending(handle_event: Any) -> Any:
     return handled
 
 
+def _forgetting(handle_event: Any) -> Any:
+    @functools.wraps(handle_event)
+    def handled(self: Http2Client, event: events.Event) -> Generator[Any, Any, None]:
+        # Google allows so many requests at once. Of one that was taken back before its turn nothing is kept, or sent.
+        if not (isinstance(event, RequestProtocolError) and self.stream_queue.pop(event.stream_id, [])):
+            yield from handle_event(self, event)
+
+    return handled
+
+
 def _settling(handle_event: Any) -> Any:
     @functools.wraps(handle_event)
     def handled(self: HttpLayer, event: events.Event) -> Generator[Any, Any, None]:
         yield from handle_event(self, event)
         # Whatever makes room comes through here: an open window, a hook that ended, a stream that was reset.
-        for conn, top in list(self.connections.items()):
-            match top.context.layers[-1]:
-                case Http2Connection(h2_conn=PacedConnection(owed=owed)) as protocol if owed:
+        open_ones = []
+        for conn, top in self.connections.items():
+            if conn.state is ConnectionState.CLOSED:
+                # mitmproxy keeps them, and with HTTP/1 each request has one.
+                _release(conn)
+            else:
+                open_ones.append((conn, top.context.layers[-1]))
+        for conn, protocol in open_ones:
+            if isinstance(protocol, Http2Client):
+                yield from _let_go(self, conn, protocol)
+        for conn, protocol in open_ones:
+            match protocol:
+                case Http2Connection(h2_conn=PacedConnection(owed=owed)) if owed:
                     for stream_id in list(owed):
                         yield from _settle(self, conn, protocol, stream_id)
-                case Http1Connection() as protocol if protocol.state != protocol.passthrough:
-                    _hold(conn, held=_has_enough(self, protocol))
+                case Http1Connection():
+                    _hold_or_release(self, conn, protocol)
                 case _:
                     pass
 
     return handled
+
+
+def _let_go(layer: HttpLayer, conn: Connection, protocol: Http2Client) -> Generator[Any, Any, None]:
+    """Ends what is still to be sent of requests that have their answer whole, or have failed. Without it a client waits for
+    room to send the rest of a request, and with it for the end of its answer."""
+    for ours in list(protocol.h2_conn.stream_buffers):
+        outside = protocol.their_stream_id[ours]
+        stream = layer.streams.get(outside)
+        if stream is None or stream.server_state in (stream.state_done, stream.state_errored):
+            if protocol.is_closed(ours):
+                del protocol.h2_conn.stream_buffers[ours]
+            else:
+                protocol.h2_conn.reset_stream(ours, ErrorCodes.CANCEL)
+                yield from _send(layer, conn, protocol, outside)
 
 
 def _settle(layer: HttpLayer, conn: Connection, protocol: Http2Connection, stream_id: int) -> Generator[Any, Any, None]:
@@ -142,9 +183,13 @@ def _settle(layer: HttpLayer, conn: Connection, protocol: Http2Connection, strea
     gone = paced.owed[stream_id] - _held(layer, protocol, outside)
     if gone > 0:
         paced.give_back(stream_id, gone)
-        # Mostly nothing: h2 tells of a window when half of it is free.
-        if frames := paced.data_to_send():
-            yield from layer.event_to_child(layer.connections[conn], _Frames(outside, frames))
+        yield from _send(layer, conn, protocol, outside)
+
+
+def _send(layer: HttpLayer, conn: Connection, protocol: Http2Connection, outside: int) -> Generator[Any, Any, None]:
+    # Mostly nothing: h2 tells of a window when half of it is free.
+    if frames := protocol.h2_conn.data_to_send():
+        yield from layer.event_to_child(layer.connections[conn], _Frames(outside, frames))
 
 
 def _has_enough(layer: HttpLayer, protocol: Http1Connection) -> bool:
@@ -173,15 +218,30 @@ def _held(layer: HttpLayer, protocol: HttpConnection, stream_id: int) -> int:
     return held
 
 
-_gates: WeakKeyDictionary[Connection, asyncio.Event] = WeakKeyDictionary()
-"""HTTP/1 connections that are not read now, and what wakes who reads them."""
+@dataclass(frozen=True)
+class _Gate:
+    """In front of an HTTP/1 connection that is not read now: who closed it, and what wakes who reads."""
+
+    closed_by: Http1Connection
+    opened: asyncio.Event
 
 
-def _hold(conn: Connection, *, held: bool) -> None:
-    if held:
-        _gates.setdefault(conn, asyncio.Event())
-    elif gate := _gates.pop(conn, None):
-        gate.set()
+_gates: WeakKeyDictionary[Connection, _Gate] = WeakKeyDictionary()
+
+
+def _hold_or_release(layer: HttpLayer, conn: Connection, protocol: Http1Connection) -> None:
+    gate = _gates.get(conn)
+    # In a tunnel there are two on the same connection; the outer one only passes on.
+    if protocol.state != protocol.passthrough and _has_enough(layer, protocol):
+        if gate is None:
+            _gates[conn] = _Gate(protocol, asyncio.Event())
+    elif gate is not None and gate.closed_by is protocol:
+        _release(conn)
+
+
+def _release(conn: Connection) -> None:
+    if gate := _gates.pop(conn, None):
+        gate.opened.set()
 
 
 def _waiting(drain_writers: Callable[[ConnectionHandler], Awaitable[None]]) -> Any:
@@ -193,6 +253,6 @@ def _waiting(drain_writers: Callable[[ConnectionHandler], Awaitable[None]]) -> A
         reader = asyncio.current_task()
         for conn, transport in list(self.transports.items()):
             if transport.handler is reader and (gate := _gates.get(conn)):
-                await gate.wait()
+                await gate.opened.wait()
 
     return drained

@@ -1,7 +1,8 @@
 """What one client may take of the gateway before it has said who it is.
 
-mitmproxy reads the head of a request, and a body that is not streamed, into memory without a bound. It offers no hook
-there, so two of its methods are wrapped; the pinned version (pyproject.toml) is the one that they were read in.
+mitmproxy reads the head of a request, and a body that is not streamed, into memory without a bound; and a connection that
+is told to close while what came on it waits for its turn stays open for good. It offers no hook there, so three of its
+methods are wrapped; the pinned version (pyproject.toml) is the one that they were read in.
 """
 
 import functools
@@ -10,11 +11,13 @@ from collections.abc import Generator
 from typing import Any
 
 from mitmproxy import flow
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers.http import HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 from mitmproxy.proxy.layers.http._http1 import Http1Server, make_error_response
+from mitmproxy.proxy.server import ConnectionHandler
 
 MAX_HEAD = 128 * 1024
 """Bytes of an HTTP/1 request line with its headers: two tokens of 60 KiB fit. For HTTP/2, hpack's own limit is 64 KiB."""
@@ -31,6 +34,7 @@ def engage() -> None:
     if not hasattr(Http1Server.read_headers, "__wrapped__"):
         setattr(Http1Server, "read_headers", _bounded_head(Http1Server.read_headers))  # noqa: B010 - a method
         setattr(HttpStream, "check_body_size", _bounded_body(HttpStream.check_body_size))  # noqa: B010
+        setattr(ConnectionHandler, "handle_connection", _closed_after(ConnectionHandler.handle_connection))  # noqa: B010
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft < wanted:
@@ -72,3 +76,16 @@ def _bounded_body(check_body_size: Any) -> Any:
         return bool((yield from check_body_size(self, request)))
 
     return bounded
+
+
+def _closed_after(handle_connection: Any) -> Any:
+    @functools.wraps(handle_connection)
+    async def handled(self: ConnectionHandler, connection: Connection) -> None:
+        try:
+            await handle_connection(self, connection)
+        finally:
+            # Where it came to its end in order, it is no longer there.
+            if (transport := self.transports.pop(connection, None)) and transport.writer:
+                transport.writer.close()
+
+    return handled

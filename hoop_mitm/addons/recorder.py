@@ -223,6 +223,10 @@ def tap(
         # An empty list sends nothing; empty bytes would end a chunked message as if it were whole.
         if ticket.error:
             return []
+        if ticket.recorded and flow.server_conn.alpn == b"h2":
+            # A request that was answered before its end: nobody takes the rest. Over HTTP/1.1 what is missing of it would
+            # be the beginning of the next request, and it is cut off.
+            return []
         try:
             services.check_still_welcome(ticket)
             spool.write(chunk)

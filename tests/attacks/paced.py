@@ -38,19 +38,25 @@ class Google:
     """Answers GET with ``size`` bytes as its streams allow, and reads the bodies of others when it is told to.
 
     Attributes:
+        asked: method and path of each request, in the order in which they came.
         sent: bytes of each answer that were sent, by path.
         stalled: paths whose answers cannot go on, because nobody takes them.
         got: bytes of each request's body that came, by path.
         reset: paths whose streams the gateway has reset.
         broken_off: paths whose answers could not be sent, because the connection was closed.
         takes: whether the windows of uploads are opened again.
+        breaks: paths whose answers it breaks off.
+        hasty: whether it answers uploads before it has read them, and reads no more.
     """
 
-    def __init__(self, certificate: Certificate, size: int, *, http2: bool = True) -> None:
-        self.size, self.http2 = size, http2
+    def __init__(self, certificate: Certificate, size: int, *, http2: bool = True, at_once: int = 100) -> None:
+        """``at_once`` is how many requests it takes at once on a connection of HTTP/2."""
+        self.size, self.http2, self.at_once = size, http2, at_once
+        self.hasty = False
         self.sent: dict[str, int] = {}
         self.got: dict[str, int] = {}
         self.stalled: set[str] = set()
+        self.asked: list[tuple[str, str]] = []
         self.reset: set[str] = set()
         self.broken_off: set[str] = set()
         self.takes = threading.Event()
@@ -139,6 +145,9 @@ class _Http2:
         self._bodies: dict[int, bytes] = {}
         self._owed: dict[int, int] = {}
         self.peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.peer.local_settings.max_concurrent_streams = google.at_once
+        # Without it h2 sends what held before.
+        self.peer.local_settings.acknowledge()
         self.peer.initiate_connection()
         self.peer.increment_flow_control_window(LARGEST - 65_535)
 
@@ -158,12 +167,16 @@ class _Http2:
             case h2.events.RequestReceived(stream_id=int(number)):
                 headers = {str(name): str(value) for name, value in event.headers or ()}
                 self._paths[number] = headers[":method"], headers[":path"].partition("?")[0]
+                google.asked.append(self._paths[number])
+                if google.hasty and headers[":method"] == "PUT":
+                    self._begin(number)
             case h2.events.DataReceived(stream_id=int(number)):
                 path = self._paths[number][1]
                 google.got[path] = google.got.get(path, 0) + len(event.data or b"")
                 self._owed[number] = self._owed.get(number, 0) + (event.flow_controlled_length or 0)
             case h2.events.StreamEnded(stream_id=int(number)):
-                self._begin(number)
+                if not (google.hasty and self._paths[number][0] == "PUT"):
+                    self._begin(number)
             case h2.events.StreamReset(stream_id=int(number)):
                 self._bodies.pop(number, None)
                 google.reset.add(self._paths[number][1])
@@ -176,6 +189,7 @@ class _Http2:
         if method == "POST" and path.startswith("/upload/"):
             headers.append(("location", f"https://{BIGQUERY}{path}?uploadType=resumable&upload_id=of-a-test"))
         self.peer.send_headers(number, headers)
+        self._google.sent[path] = 0
         self._bodies[number] = content(path, self._google.size) if method == "GET" else b"{}"
 
     def _send(self, number: int) -> None:
@@ -184,7 +198,7 @@ class _Http2:
             self.peer.reset_stream(number, 2)
             del self._bodies[number]
             return
-        done = google.sent.get(path, 0)
+        done = google.sent[path]
         while done < len(body):
             room = min(self.peer.local_flow_control_window(number), self.peer.max_outbound_frame_size, len(body) - done)
             if not room:
@@ -193,8 +207,11 @@ class _Http2:
             self.peer.send_data(number, body[done : done + room])
             done += room
         else:
-            # gRPC ends with trailers; here they stand for themselves.
-            self.peer.send_headers(number, [("x-checksum", str(len(body)))], end_stream=True)
+            if self._paths[number][0] == "GET":
+                # gRPC ends with trailers; here they stand for themselves.
+                self.peer.send_headers(number, [("x-checksum", str(len(body)))], end_stream=True)
+            else:
+                self.peer.end_stream(number)
             del self._bodies[number]
         google.sent[path] = done
 
@@ -265,6 +282,7 @@ class Client:
         return len(self._unsent.get(number, b""))
 
     def cancel(self, number: int) -> None:
+        self._unsent.pop(number, None)
         self._h2.reset_stream(number, 8)
         self._flush()
 

@@ -1,13 +1,16 @@
 """Who reads slowly, or not at all, slows down who sends to them, and nobody else. The gateway holds next to nothing."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from h2.config import H2Configuration
 
-from hoop_mitm.addons.backpressure import WINDOW
+from hoop_mitm.addons.backpressure import WINDOW, PacedConnection
 from tests.attacks.paced import Client, Google, content, rows
 from tests.attacks.raw import BIGQUERY, bigquery
 from tests.gateways import RunningGateway
@@ -40,8 +43,8 @@ def stage(world, tmp_path, cert):
     """A 'Google' whose answers have so many bytes, and a gateway in front of it, with scripts beside its own."""
 
     @contextmanager
-    def made(size: int, *scripts: Path, http2: bool = True) -> Iterator[Stage]:
-        with Google(cert[0], size, http2=http2) as google:
+    def made(size: int, *scripts: Path, **manner: Any) -> Iterator[Stage]:
+        with Google(cert[0], size, **manner) as google:
             hosts = {**world.hosts, BIGQUERY: f"127.0.0.1:{google.port}"}
             settings = {"upstream": {"ca": str(cert[1]), "hosts": hosts}}
             arguments = [word for script in scripts for word in ("-s", str(script))]
@@ -56,6 +59,13 @@ def pages(gateway: RunningGateway) -> dict[str, tuple[str, int]]:
     """How pages of tables are recorded: state and bytes, by path."""
     found = gateway.ask("SELECT url, state, response_size FROM flows WHERE door = 'tabledata.list'")
     return {url.partition(BIGQUERY)[2]: (state, size) for url, state, size in found}
+
+
+def begun(client: Client) -> str:
+    """Begins an upload, and returns the path for its data."""
+    asked = client.ask("POST", f"{UPLOAD}?uploadType=resumable", LOAD)
+    client.take(asked)
+    return client.headers[asked]["location"].removeprefix(f"https://{BIGQUERY}")
 
 
 @VERSIONS
@@ -131,11 +141,8 @@ def test_a_client_that_is_gone_leaves_nothing_behind(stage):
 def test_an_upload_comes_no_faster_than_google_takes_it(stage):
     body = content(UPLOAD, SIZE)
     with stage(SIZE) as s, s.client() as client:
-        begun = client.ask("POST", f"{UPLOAD}?uploadType=resumable", LOAD)
-        client.take(begun)
+        place = begun(client)
         before = s.google.got[UPLOAD]
-        place = client.headers[begun]["location"].removeprefix(f"https://{BIGQUERY}")
-
         upload = client.ask("PUT", place, body)
         until(lambda: client.look() or s.google.got[UPLOAD] - before == OWN)
         until(lambda: client.look() or not client.room(upload))
@@ -145,6 +152,33 @@ def test_an_upload_comes_no_faster_than_google_takes_it(stage):
         client.take(upload)
         assert client.headers[upload][":status"] == "200"
         assert s.google.got[UPLOAD] - before == len(body)
+
+
+def test_an_upload_that_is_answered_early_comes_to_its_end(stage):
+    """The client waits for room to send the rest before it looks for the answer's end; mitmproxy for the request's."""
+    with stage(SIZE) as s, s.client() as client:
+        place = begun(client)
+        s.google.hasty = True
+        upload = client.ask("PUT", place, content(UPLOAD, SIZE))
+        client.take(upload)
+        assert (client.headers[upload][":status"], client.left(upload)) == ("200", 0)
+        until(lambda: UPLOAD in s.google.reset)
+
+
+def test_an_upload_that_was_taken_back_before_its_turn_is_not_kept(stage):
+    """Google takes one request at a time here: the others wait in the gateway."""
+    path, body = rows("large"), content(UPLOAD, SIZE)
+    with stage(SIZE, at_once=1) as s, s.client() as client:
+        place = begun(client)
+        first = client.ask("GET", path)
+        until(lambda: client.look() or path in s.google.stalled)
+        for _ in range(5):
+            upload = client.ask("PUT", place, body)
+            until(lambda number=upload: client.look() or not client.room(number))
+            client.cancel(upload)
+        assert client.take(first) == content(path, SIZE)
+        assert client.take(client.ask("GET", rows("wanted"))) == content(rows("wanted"), SIZE)
+        assert "PUT" not in {method for method, _ in s.google.asked}
 
 
 def test_a_request_that_is_held_whole_may_be_larger_than_a_window(stage):
@@ -160,9 +194,10 @@ def test_a_request_that_is_held_whole_may_be_larger_than_a_window(stage):
 SLEEPER = """
 import asyncio
 from pathlib import Path
+from typing import Any
 
 async def {hook}(flow):
-    if "late" in flow.request.path:
+    if "late" in flow.request.path or "late" in flow.request.headers:
         Path({seen!r}).touch()
         while not Path({go!r}).exists():
             await asyncio.sleep(0.02)
@@ -214,3 +249,31 @@ def test_nothing_piles_up_behind_a_request_that_waits(stage, sleeper, tmp_path):
         (tmp_path / "go").touch()
         raw.connection.settimeout(60)
         assert raw.connection.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_tunnel_is_read_again_once_it_stands(stage, sleeper, tmp_path):
+    """What a client sends before its CONNECT is answered waits too, and is none of TLS here: the gateway says so."""
+    with (
+        stage(100, sleeper("http_connect")) as s,
+        socket.create_connection(s.gateway.process.address, timeout=3) as connection,
+    ):
+        head = f"CONNECT {BIGQUERY}:443 HTTP/1.1\r\nHost: {BIGQUERY}:443\r\nLate: yes\r\n\r\n"
+        connection.sendall(head.encode())
+        until((tmp_path / "seen").exists)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < FULL:
+                sent += connection.send(bytes(2**20))
+        assert sent < FULL / 2
+        (tmp_path / "go").touch()
+        connection.settimeout(60)
+        with suppress(ConnectionError):
+            while connection.recv(2**16):
+                pass
+
+
+def test_an_end_without_data_is_owed_nothing():
+    """It would never be given back, and be looked at with each event that comes after it."""
+    connection = PacedConnection(H2Configuration(client_side=False))
+    connection.acknowledge_received_data(0, 1)
+    assert not connection.owed
