@@ -16,7 +16,9 @@ MOST = 64 * MIB
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process had at most")
-@pytest.mark.parametrize("receive", [large.rest, large.storage, large.slowly])
+@pytest.mark.parametrize(
+    "receive", [large.rest, pytest.param(large.storage, marks=pytest.mark.exhaustive), large.slowly]
+)
 def test_a_large_answer_is_recorded_whole_and_never_held_whole(tmp_path, receive):
     """``jobs.getQueryResults`` over REST and ``ReadRows`` over gRPC, also to a client that is slower than BigQuery. That
     it is in the archive is looked at as well."""

@@ -8,8 +8,8 @@ read for a while, as mitmproxy does where both sides speak HTTP/1.
 All this is of one stream, never of an HTTP/2 connection: a client that reads its streams one after the other would wait for
 ever for the second.
 
-What nobody takes any more is let go: of a request that was answered before it came to its end, and of one that was taken
-back while it waited for its turn.
+What nobody takes any more is let go: an answer that its client has left, the rest of a request that was answered before it
+came to its end, and one that was taken back while it waited for its turn.
 
 mitmproxy offers no hook there, so one of its classes is replaced and four of its methods are wrapped; the pinned version
 (pyproject.toml) is the one that they were read in.
@@ -163,14 +163,21 @@ def _settling(handle_event: Any) -> Any:
 
 
 def _let_go(layer: HttpLayer, conn: Connection, protocol: Http2Client) -> Generator[Any, Any, None]:
-    """Ends what is still to be sent of requests that have their answer whole, or have failed. Without it a client waits for
-    room to send the rest of a request, and with it for the end of its answer."""
-    for ours in list(protocol.h2_conn.stream_buffers):
+    """Ends Google's side of what has ended on the client's.
+
+    mitmproxy leaves it open where a client went away, or a flow was killed, while a hook was at work; and where an answer
+    was whole before its request was, the client waits for room to send the rest, and with it for the end of its answer.
+    """
+    for ours in list(protocol.streams):
         outside = protocol.their_stream_id[ours]
         stream = layer.streams.get(outside)
-        if stream is None or stream.server_state in (stream.state_done, stream.state_errored):
+        is_answered = stream is not None and stream.server_state == stream.state_done
+        if is_answered and not protocol.h2_conn.stream_buffers.get(ours):
+            continue
+        if stream is None or is_answered or stream.server_state == stream.state_errored:
             if protocol.is_closed(ours):
-                del protocol.h2_conn.stream_buffers[ours]
+                del protocol.streams[ours]
+                protocol.h2_conn.stream_buffers.pop(ours, None)
             else:
                 protocol.h2_conn.reset_stream(ours, ErrorCodes.CANCEL)
                 yield from _send(layer, conn, protocol, outside)

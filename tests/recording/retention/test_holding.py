@@ -231,7 +231,13 @@ NONSENSE = {
 }
 
 
-@pytest.mark.parametrize("what", [*NONSENSE, "a directory"])
+ALIKE = ("nothing", "no list", "no text", "without a time", "no id")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [*(pytest.param(n, marks=pytest.mark.exhaustive) if n in ALIKE else n for n in NONSENSE), "a directory"],
+)
 def test_where_the_note_cannot_be_read_nothing_is_deleted(held, what):
     held.recorded.archive.unlink()
     fold_once(held.recorded.directory)
