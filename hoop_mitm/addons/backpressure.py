@@ -24,6 +24,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import h2.config
+import h2.events
 from h2.errors import ErrorCodes
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events
@@ -67,6 +68,23 @@ class PacedConnection(BufferedH2Connection):
         self.local_settings.acknowledge()
         self.stream_buffers: defaultdict[int, deque[SendH2Data]] = defaultdict(_Unsent)
         self.owed: dict[int, int] = {}
+        self._ended: set[int] = set()
+
+    def receive_data(self, data: bytes) -> list[h2.events.Event]:
+        """Without resets of answers that are whole: a server may so ask not to be sent the rest of a request, and the answer
+        stands (RFC 9113, section 8.1). mitmproxy would reset the client's stream."""
+        received: list[h2.events.Event] = super().receive_data(data)
+        if not self.config.client_side:
+            return received
+        told = []
+        for event in received:
+            if isinstance(event, h2.events.StreamEnded) and event.stream_id:
+                self._ended.add(event.stream_id)
+            if not (isinstance(event, h2.events.StreamReset) and event.stream_id in self._ended):
+                told.append(event)
+        if self._ended:
+            self._ended = {number for number in self._ended if number in self.streams and self.streams[number].open}
+        return told
 
     def acknowledge_received_data(self, acknowledged_size: int, stream_id: int) -> None:
         """What mitmproxy says of all that came: noted, and no more. An end without data has nothing to be given back."""
@@ -171,10 +189,7 @@ def _let_go(layer: HttpLayer, conn: Connection, protocol: Http2Client) -> Genera
     for ours in list(protocol.streams):
         outside = protocol.their_stream_id[ours]
         stream = layer.streams.get(outside)
-        is_answered = stream is not None and stream.server_state == stream.state_done
-        if is_answered and not protocol.h2_conn.stream_buffers.get(ours):
-            continue
-        if stream is None or is_answered or stream.server_state == stream.state_errored:
+        if stream is None or stream.server_state in (stream.state_done, stream.state_errored):
             if protocol.is_closed(ours):
                 del protocol.streams[ours]
                 protocol.h2_conn.stream_buffers.pop(ours, None)

@@ -46,13 +46,14 @@ class Google:
         broken_off: paths whose answers could not be sent, because the connection was closed.
         takes: whether the windows of uploads are opened again.
         breaks: paths whose answers it breaks off.
-        hasty: whether it answers uploads before it has read them, and reads no more.
+        hasty: whether it answers uploads before it has read them, and reads no more; then ``resets`` says whether it asks not
+            to be sent the rest.
     """
 
     def __init__(self, certificate: Certificate, size: int, *, http2: bool = True, at_once: int = 100) -> None:
         """``at_once`` is how many requests it takes at once on a connection of HTTP/2."""
         self.size, self.http2, self.at_once = size, http2, at_once
-        self.hasty = False
+        self.hasty = self.resets = False
         self.sent: dict[str, int] = {}
         self.got: dict[str, int] = {}
         self.stalled: set[str] = set()
@@ -212,6 +213,8 @@ class _Http2:
                 self.peer.send_headers(number, [("x-checksum", str(len(body)))], end_stream=True)
             else:
                 self.peer.end_stream(number)
+                if google.resets:
+                    self.peer.reset_stream(number, 0)
             del self._bodies[number]
         google.sent[path] = done
 

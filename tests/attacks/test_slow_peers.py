@@ -170,15 +170,19 @@ def test_an_upload_comes_no_faster_than_google_takes_it(stage):
         assert s.google.got[UPLOAD] - before == len(body)
 
 
-def test_an_upload_that_is_answered_early_comes_to_its_end(stage):
+@pytest.mark.parametrize("resets", [False, True], ids=["and not read", "and reset"])
+def test_an_upload_that_is_answered_early_comes_to_its_end(stage, resets):
     """The client waits for room to send the rest before it looks for the answer's end; mitmproxy for the request's."""
     with stage(SIZE) as s, s.client() as client:
         place = begun(client)
-        s.google.hasty = True
+        s.google.hasty, s.google.resets = True, resets
         upload = client.ask("PUT", place, content(UPLOAD, SIZE))
-        client.take(upload)
+        assert client.take(upload) == b"{}"
         assert (client.headers[upload][":status"], client.left(upload)) == ("200", 0)
-        until(lambda: UPLOAD in s.google.reset)
+        assert not client.reset
+        if not resets:
+            until(lambda: UPLOAD in s.google.reset)
+        assert client.take(client.ask("GET", rows("next"))) == content(rows("next"), SIZE)
 
 
 def test_an_upload_that_was_taken_back_before_its_turn_is_not_kept(stage):
