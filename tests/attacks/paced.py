@@ -46,8 +46,8 @@ class Google:
         broken_off: paths whose answers could not be sent, because the connection was closed.
         takes: whether the windows of uploads are opened again.
         breaks: paths whose answers it breaks off.
-        hasty: whether it answers uploads before it has read them, and reads no more; then ``resets`` says whether it asks not
-            to be sent the rest.
+        hasty: whether it answers uploads before it has read them, and reads no more.
+        resets: whether it then asks not to be sent the rest.
     """
 
     def __init__(self, certificate: Certificate, size: int, *, http2: bool = True, at_once: int = 100) -> None:
@@ -145,6 +145,7 @@ class _Http2:
         self._paths: dict[int, tuple[str, str]] = {}
         self._bodies: dict[int, bytes] = {}
         self._owed: dict[int, int] = {}
+        self._hastily: list[int] = []
         self.peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self.peer.local_settings.max_concurrent_streams = google.at_once
         # Without it h2 sends what held before.
@@ -161,6 +162,8 @@ class _Http2:
             self._owed.clear()
         for number in list(self._bodies):
             self._send(number)
+        while self._google.resets and self._hastily:
+            self.peer.reset_stream(self._hastily.pop(), 0)
 
     def _heed(self, event: h2.events.Event) -> None:
         google = self._google
@@ -213,8 +216,8 @@ class _Http2:
                 self.peer.send_headers(number, [("x-checksum", str(len(body)))], end_stream=True)
             else:
                 self.peer.end_stream(number)
-                if google.resets:
-                    self.peer.reset_stream(number, 0)
+                if self._paths[number][0] == "PUT":
+                    self._hastily.append(number)
             del self._bodies[number]
         google.sent[path] = done
 
