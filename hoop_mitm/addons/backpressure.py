@@ -11,7 +11,7 @@ ever for the second.
 What nobody takes any more is let go: an answer that its client has left, the rest of a request that was answered before it
 came to its end, and one that was taken back while it waited for its turn.
 
-mitmproxy offers no hook there, so one of its classes is replaced and four of its methods are wrapped; the pinned version
+mitmproxy offers no hook there, so one of its classes is replaced and some of its methods are wrapped; the pinned version
 (pyproject.toml) is the one that they were read in.
 """
 
@@ -44,6 +44,10 @@ PIECE = 2**17
 """Bytes that one event of mitmproxy's carries at most: an HTTP/2 frame, or twice what it reads of a connection at once."""
 
 
+AT_ONCE = 100
+"""Streams that a client may have open on one connection, as mitmproxy tells it; towards HTTP/1 each needs a connection."""
+
+
 def engage() -> None:
     """Puts it in place, once for a process."""
     if not hasattr(HttpLayer._handle_event, "__wrapped__"):  # noqa: SLF001
@@ -51,6 +55,7 @@ def engage() -> None:
         setattr(Http2Connection, "_handle_event", _sending(Http2Connection._handle_event))  # noqa: B010, SLF001
         setattr(Http2Client, "_handle_event", _forgetting(Http2Client._handle_event))  # noqa: B010, SLF001
         setattr(HttpLayer, "_handle_event", _settling(HttpLayer._handle_event))  # noqa: B010, SLF001
+        setattr(ConnectionHandler, "__init__", _with_room(ConnectionHandler.__init__))  # noqa: B010
         setattr(ConnectionHandler, "drain_writers", _waiting(ConnectionHandler.drain_writers))  # noqa: B010
 
 
@@ -157,13 +162,14 @@ def _settling(handle_event: Any) -> Any:
     def handled(self: HttpLayer, event: events.Event) -> Generator[Any, Any, None]:
         yield from handle_event(self, event)
         # Whatever makes room comes through here: an open window, a hook that ended, a stream that was reset.
-        open_ones = []
-        for conn, top in self.connections.items():
-            if conn.state is ConnectionState.CLOSED:
-                # mitmproxy keeps them, and with HTTP/1 each request has one.
-                _release(conn)
-            else:
-                open_ones.append((conn, top.context.layers[-1]))
+        for conn in [conn for conn in _gates if conn.state is ConnectionState.CLOSED]:
+            _release(conn)
+        # mitmproxy keeps those that are closed, too; towards HTTP/1 each request has one.
+        open_ones = [
+            (conn, top.context.layers[-1])
+            for conn, top in self.connections.items()
+            if conn.state is not ConnectionState.CLOSED
+        ]
         for conn, protocol in open_ones:
             if isinstance(protocol, Http2Client):
                 yield from _let_go(self, conn, protocol)
@@ -264,6 +270,17 @@ def _hold_or_release(layer: HttpLayer, conn: Connection, protocol: Http1Connecti
 def _release(conn: Connection) -> None:
     if gate := _gates.pop(conn, None):
         gate.opened.set()
+
+
+def _with_room(initialise: Any) -> Any:
+    @functools.wraps(initialise)
+    def initialised(self: ConnectionHandler, *args: Any, **kwargs: Any) -> None:
+        initialise(self, *args, **kwargs)
+        # mitmproxy opens five connections to a server. Five answers that are held back would leave no place for the sixth,
+        # and a client may well read that one first.
+        self.max_conns = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+
+    return initialised
 
 
 def _waiting(drain_writers: Callable[[ConnectionHandler], Awaitable[None]]) -> Any:

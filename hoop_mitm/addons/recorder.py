@@ -261,7 +261,7 @@ def flow_record(flow: http.HTTPFlow, ticket: Ticket, state: FlowState) -> FlowRe
             headers=ticket.headers,
             body=ticket.request_body,
             spool=ticket.request_spool.id if ticket.request_spool else None,
-            size=len(ticket.request_body or b""),
+            size=ticket.request_spool.size if ticket.request_spool else len(ticket.request_body or b""),
         ),
         response=Message(
             headers=_fields(response.headers, response.trailers) if response else (),
