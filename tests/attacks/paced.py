@@ -97,6 +97,7 @@ class Google:
             seen = b""
             tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
             body = content(path, self.size)
+            self.sent[path] = 0
             tls.setblocking(False)
             for start in range(0, len(body), MIB):
                 piece = body[start : start + MIB]
