@@ -14,8 +14,11 @@ NO_DUCKDB = chain decoding encoding heads interrupted joining journal layout log
 # uv trusts what the system trusts, also when the tests or the demo start it.
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
+# Images of Python often say that no bytecode is kept. Then each of the thousands of programs that the tests start would
+# compile all that it imports of ours, and each of their processes all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all test-duckdb test-clients test-live lint format bench clean distclean
+.PHONY: help setup demo test test-all test-duckdb test-clients test-live collect lint format bench clean distclean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +46,9 @@ test-clients: setup ## only the real, unmodified clients through the running gat
 
 test-live: setup ## the Python clients against a real Google project (HOOP_LIVE_PROJECT; see CONTRIBUTING.md)
 	@HOOP_LIVE=1 $(RUN)python -m pytest -rs tests/live $(ARGS)
+
+collect: setup ## find all tests, and so compile them, once for all the processes that run them
+	@found=$$($(RUN)python -m pytest --collect-only -qq 2>&1) || { echo "$$found"; exit 1; }
 
 lint: setup ## ruff and mypy
 	@$(RUN)ruff check .

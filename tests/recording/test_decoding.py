@@ -51,19 +51,21 @@ def test_what_is_not_encoded_is_told_apart(name: str) -> None:
         list(chain.feed(b'{"kind": "bigquery#job"}'))
 
 
-@pytest.mark.parametrize(
-    "bomb",
-    [gzip.compress(bytes(2**26)), brotli.compress(bytes(2**26)), zstandard.compress(bytes(2**26))],
-    ids=["a gzip bomb", "a br bomb", "a zstd bomb"],
-)
+@pytest.fixture(scope="module")
+def bombs() -> dict[str, bytes]:
+    zeros = bytes(2**26)
+    return {"gzip": gzip.compress(zeros), "br": brotli.compress(zeros), "zstd": zstandard.compress(zeros)}
+
+
+@pytest.mark.parametrize("bomb", ["gzip", "br", "zstd"])
 @pytest.mark.parametrize("name", ["gzip", "br", "zstd"])
-def test_a_bomb_comes_out_in_pieces(name: str, bomb: bytes) -> None:
+def test_a_bomb_comes_out_in_pieces(bombs: dict[str, bytes], name: str, bomb: str) -> None:
     chain = decoder([name])
     assert chain is not None
     try:
-        assert all(len(piece) <= 2**25 for piece in chain.feed(bomb))
+        assert all(len(piece) <= 2**25 for piece in chain.feed(bombs[bomb]))
     except NotEncodedError:
-        assert not bomb.startswith({"gzip": b"\x1f\x8b", "br": b"\x5b", "zstd": b"\x28\xb5"}[name])
+        assert name != bomb
 
 
 HEADERS = [
