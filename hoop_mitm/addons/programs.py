@@ -17,8 +17,9 @@ from hoop_mitm.programs import Lookup
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 0.25
-"""Seconds that a request waits for the answer. What comes later is for the next request of its connection."""
+PATIENCE = 1.0
+"""Seconds that a request waits for the answer, which takes milliseconds where the machine is not too busy. What comes
+later is for the next request of its connection."""
 
 MOST_WAITING = 64
 """Connections whose program is being looked for; of more, nothing is noted."""

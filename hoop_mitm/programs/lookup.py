@@ -11,7 +11,7 @@ from hoop_mitm.programs.kernel import Address
 from hoop_mitm.programs.sockets import Socket, client_socket
 
 PATIENCE = 0.5
-"""Seconds after which a search among very many processes is given up."""
+"""Seconds of work after which a search among very many processes is given up."""
 
 REMEMBERED = 32
 """Processes that asked lately: who asks once asks again, often on a connection of its own."""
@@ -55,11 +55,11 @@ class Lookup:
         for pid in reversed(self._recent):
             if held.is_open_in(pid):
                 return pid
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.thread_time() + PATIENCE
         for pid in held.candidates():
             if held.is_open_in(pid):
                 return pid
-            if time.monotonic() > give_up:
+            if time.thread_time() > give_up:
                 return None
         return None
 
