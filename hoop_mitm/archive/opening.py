@@ -9,10 +9,10 @@ from hoop_mitm.archive.database import Database
 from hoop_mitm.errors import ArchiveError, RecordingError
 
 FILE_NAME = "hoop.duckdb"
-_PAUSE = 0.1
+_PAUSE, _WAIT = 0.1, 10.0
 
 
-def open_archive(path: Path, *, wait: float = 10, fold: bool = True) -> Archive:
+def open_archive(path: Path, *, wait: float = _WAIT, fold: bool = True) -> Archive:
     """Open the archive at ``path`` (the file, or the directory of recordings) for reading.
 
     What the journal next to it still holds is folded in first when no gateway does so (not without ``fold``). ``wait`` is how many
@@ -41,9 +41,10 @@ def open_settled(path: Path, *, wait: float = 60) -> Archive:
     """
     deadline = time.monotonic() + wait
     while True:
-        late = time.monotonic() > deadline
+        left = deadline - time.monotonic()
+        late = left < 0
         if late or file_of(path).exists():
-            archive = open_archive(path)
+            archive = open_archive(path, wait=max(left, _WAIT))
             if late or not archive.pending:
                 return archive
             archive.close()
