@@ -19,8 +19,9 @@ _INTROSPECT = "https://sts.googleapis.com/v1/introspect"
 _EXCHANGE = "https://sts.googleapis.com/v1/token"
 _REVOKE = "https://oauth2.googleapis.com/revoke"
 _API = "https://bigquery.googleapis.com/hoop/v1"
-_TIMEOUT = (3.0, 15.0)
-_PATIENT = (3.0, 40.0)
+_TIMEOUT = (10.0, 15.0)
+"""To connect (a busy gateway takes its time to shake hands; where none listens, that is known at once), and to answer."""
+_PATIENT = (10.0, 40.0)
 """For questions whose answer may be waited for."""
 
 
