@@ -74,7 +74,7 @@ class Surroundings:
     def _stop(self) -> None:
         if self._upstream:
             # Closes its standard input, which ends it, and waits.
-            self._upstream.communicate(timeout=10)
+            self._upstream.communicate(timeout=120)
         self._servers.stop()
 
     def write_config(

@@ -102,7 +102,7 @@ class RunningGateway:
         deadline = time.monotonic() + _FOLD_SECONDS
         while True:
             if self.archive.exists():
-                archive = open_archive(self.archive)
+                archive = open_archive(self.archive, wait=_FOLD_SECONDS)
                 if archive.pending == 0 or time.monotonic() > deadline:
                     return archive
                 archive.close()

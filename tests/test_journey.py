@@ -64,7 +64,7 @@ class Newcomer:
                 mine = any(part.startswith(str(self.home)) for part in process.cmdline())
                 if mine and "hoop_mitm.client.standby" in process.cmdline():
                     process.send_signal(signal.SIGTERM)
-                    process.wait(60)
+                    process.wait(300)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
 

@@ -23,6 +23,8 @@ REDIRECT = """
 HOSTS = {hosts!r}
 def http_connect(flow):
     print("CONNECT", flow.request.host, flush=True)
+def running():
+    print("RUNNING", flush=True)
 def server_connect(data):
     if target := HOSTS.get(data.server.address[0]):
         host, _, port = target.rpartition(":")
@@ -52,7 +54,7 @@ class Company:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(self.command, stdout=self.log.open("w"), stderr=subprocess.STDOUT)
-        until(lambda: (self.confdir / "mitmproxy-ca-cert.pem").exists() and self._listens())
+        until(lambda: "RUNNING" in self.log.read_text() and self._listens())
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -56,7 +56,8 @@ def test_an_answer_waits_for_its_record_or_does_not(ack: str, waits: bool, world
             got = raw.request("GET", DATASETS, token=alice, headers=("User-Agent: while held",))
         assert got.status == (0 if waits else 200)
         if not waits:
-            assert gateway.ask("SELECT state, status FROM flows WHERE user_agent = 'while held'") == [("complete", 200)]
+            told = "SELECT state, status FROM flows WHERE user_agent = 'while held'"
+            until(lambda: gateway.ask(told) == [("complete", 200)])
 
 
 @pytest.mark.parametrize("ack", ["before_response", "async"])

@@ -336,9 +336,7 @@ def test_who_may_not_decide(reviewed: RunningGateway, alice: Person, bob: Person
     assert "your own request" in bob.say("POST", approve, yes, 403)["error"]["message"]
     # Somebody who may not even see it hears no more than that there is none.
     assert alice.ask("POST", approve, yes).status == 404
-    assert alice.say("GET", REVIEWS)["reviews"] == [
-        each for each in alice.say("GET", REVIEWS)["reviews"] if each["requester"] == "alice@acme.example"
-    ]
+    assert {each["requester"] for each in alice.say("GET", REVIEWS)["reviews"]} <= {"alice@acme.example"}
     session = exchanged(reviewed, "bob")
     agent = Person(reviewed, "bob")
     agent.token = session
@@ -398,7 +396,9 @@ def test_the_endpoint_answers_reviewers_too(reviewed: RunningGateway, bob: Perso
     connection.request("GET", REVIEWS, headers={"Authorization": f"Bearer {bob.token}"})
     answer = connection.getresponse()
 
-    assert (answer.status, json.loads(answer.read())["reviews"]) == (200, bob.say("GET", REVIEWS)["reviews"])
+    # When it was polled last is told from memory first, and then from the file.
+    listed = [each["id"] for each in json.loads(answer.read())["reviews"]]
+    assert (answer.status, listed) == (200, [each["id"] for each in bob.say("GET", REVIEWS)["reviews"]])
 
 
 def exchanged(gateway: RunningGateway, user: str) -> str:
@@ -565,7 +565,8 @@ def test_the_webhook_hears_of_it_and_can_tell_that_it_is_us(hook: Hook, alice: P
 
 def test_it_survives_a_gateway_that_is_killed_and_runs_once(world: World, tmp_path: Path, table: str) -> None:
     budget = {"name": "daily", "per": "principal", "every": "day", "bytes": "1TiB"}
-    mortal = RunningGateway(world, tmp_path, policy={"rules": RULES}, cost={"budgets": [budget]})
+    cost = {"budgets": [budget], "reuse_estimates": "1h"}
+    mortal = RunningGateway(world, tmp_path, policy={"rules": RULES}, cost=cost)
     job = name()
     with mortal:
         Person(mortal, "alice").insert(f"DELETE FROM {table} WHERE n = 1", job)

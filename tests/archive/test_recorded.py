@@ -219,7 +219,7 @@ def test_reading_over_and_over_does_not_keep_the_fold_out(recorded):
     until(recorded.path.exists)
     give_up = time.monotonic() + 60
     while True:
-        with open_archive(recorded.path) as archive:
+        with open_archive(recorded.path, wait=60) as archive:
             if archive.sessions() and archive.sessions()[0].jobs == 3:
                 break
         assert time.monotonic() < give_up

@@ -64,6 +64,7 @@ class CommandLine:
 def here(tmp_path, monkeypatch) -> CommandLine:
     # As if it had been recorded up to today.
     monkeypatch.setattr(recordings, "NOW", datetime.now(UTC))
+    monkeypatch.setattr("hoop_mitm.recording.heads._PATIENCE_AT_STOP", 60.0)
     return CommandLine(tmp_path)
 
 

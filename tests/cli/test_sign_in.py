@@ -274,7 +274,7 @@ def test_a_client_that_outlives_its_tokens_never_fails_until_its_user_signs_out(
     issuers = [{"issuer": world.issuer.url, "audiences": ["hoop-mitm"], "ca": str(world.ca), "leeway": "10s"}]
     identity = {"issuers": issuers, "session_tokens": {"lifetime": "8s"}}
     before = world.issuer.lifetime
-    world.issuer.lifetime = timedelta(seconds=6)
+    world.issuer.lifetime = timedelta(seconds=15)
     try:
         with RunningGateway(world, tmp_path / "gateway", identity=identity) as gateway:
             laptop = Laptop(tmp_path, gateway)
@@ -284,7 +284,7 @@ def test_a_client_that_outlives_its_tokens_never_fails_until_its_user_signs_out(
             source = source_of("login", laptop.profile, laptop.client_file, place, {})
             outfit = fit_out(laptop.profile, source, place, os.environ)
             client = subprocess.Popen(
-                [sys.executable, "-c", LOOP, "25"],
+                [sys.executable, "-c", LOOP, "35"],
                 env={**laptop.environment, **outfit.variables},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -72,7 +72,10 @@ class Tail:
         while True:
             told = self.json()
             if told["job"] and told["job"]["statement"] == statement:
-                return told, others
+                # What takes long is told before it is over, too.
+                if told["over"]:
+                    return told, others
+                continue
             others += told["job"] is not None
 
     def rest(self, quiet=3.0):

@@ -58,7 +58,8 @@ def resolved(gateway: RunningGateway) -> tuple[SessionDetail, dict[str, Any]]:
         rows = gateway.ask("SELECT flow_id, details FROM events WHERE type = 'intent.resolved'")
         return [{"flow": flow_id, **json.loads(details)} for flow_id, details in rows]
 
-    until(lambda: bool(told()))
+    # The process that asks BigQuery is nice to all others.
+    until(lambda: bool(told()), 240)
     with gateway.folded() as archive:
         (session,) = archive.sessions()
         detail = archive.show(session)
@@ -127,7 +128,7 @@ def test_what_begins_after_the_restart_is_waited_for(mortal: RunningGateway, wor
         ask.join()
     with mortal:
         asked = len(world.bigquery.requests())
-        until(lambda: len(world.bigquery.requests()) > asked)
+        until(lambda: len(world.bigquery.requests()) > asked, 240)
         world.bigquery.hold(0)
         _, outcome = resolved(mortal)
 

@@ -272,6 +272,7 @@ def test_the_signature_over_an_import_goes_where_the_gateways_heads_go(tmp_path,
     assert kept.exit_code == 0, kept.output
     assert "Signed heads do not reach their sink" in kept.stderr
     Path("outside").mkdir()
+    monkeypatch.setattr("hoop_mitm.recording.heads._PATIENCE_AT_STOP", 60.0)
     more = CliRunner().invoke(main, ["import", "2.mitm", "--into", into, "--json"])
 
     assert (more.exit_code, more.stderr) == (0, ""), more.output

@@ -60,9 +60,13 @@ class Kitchen:
 
     def cook(self) -> list[str]:
         """Runs all of the page's commands, in order; what each block printed."""
-        return [self.run(block) for block in blocks_of(self.page, "sh")]
+        return ["".join(map(self.run, parts_of(block))) for block in blocks_of(self.page, "sh")]
 
     def run(self, block: str) -> str:
+        looks = block.startswith("hoop-mitm show")
+        if looks:
+            # A recording is folded within seconds: people are slower than this.
+            self.laptop.gateway.folded().close()
         deadline = time.monotonic() + _FOLDED_SECONDS
         while True:
             done = subprocess.run(
@@ -71,8 +75,6 @@ class Kitchen:
             )  # fmt: skip
             if done.returncode == 0:
                 return done.stdout
-            # A recording is folded within seconds: people are slower than this.
-            looks = all(line.startswith("hoop-mitm show") for line in block.splitlines())
             assert looks, f"{block}\n{done.stdout}{done.stderr}"
             assert time.monotonic() < deadline, done.stdout + done.stderr
             time.sleep(0.2)
@@ -81,6 +83,11 @@ class Kitchen:
         self.laptop.gateway.folded().close()
         listed = self.laptop.hoop("sessions", "--json", HOOP_DB=self.environment["HOOP_DB"])
         return [session for session in json.loads(listed.stdout) if session["name"] == name]
+
+
+def parts_of(block: str) -> list[str]:
+    """A block's commands, cut before each that looks at the recording, and after it."""
+    return [part for part in re.split(r"^(hoop-mitm show.*\n?)", block, flags=re.MULTILINE) if part]
 
 
 def files_of(page: Path) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,6 @@ def test_same(recorded: str, ran: str, *, expected: bool) -> None:
     ids=["gaps", "many gaps", "a large gap"],
 )
 def test_texts_that_are_made_to_take_long_do_not(recorded: str, ran: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     assert not same(recorded, ran)
-    assert time.process_time() - started < 2
+    assert time.thread_time() - started < 2

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from hoop_mitm.recording import fold, heads
+from hoop_mitm.recording import fold, folder, heads
 from tests.recording.folding import Gateway
 
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here no intent grows old while a busy machine takes its time, and what is to be delivered at a stop is delivered."""
+    """Here no intent grows old while a busy machine takes its time, and what is to be done at a stop is done."""
     monkeypatch.setattr(fold, "YOUNG", 600.0)
+    monkeypatch.setattr(folder, "_LAST_FOLD", 300.0)
     monkeypatch.setattr(heads, "_PATIENCE_AT_STOP", 60.0)
 
 

@@ -52,8 +52,8 @@ class Gateway:
 
 def fold_what_is_left(directory: Path) -> None:
     """Fold all that a gateway left which has ended: after its own fold, which may still be at it."""
-    until(lambda: not is_held(Layout(directory).fold_lock))
-    assert fold_once(directory, wait=60).remaining == 0
+    lock = Layout(directory).fold_lock
+    until(lambda: not is_held(lock) and fold_once(directory, wait=60).remaining == 0)
 
 
 def write_over(segment: Path, seq: int, **columns: object) -> None:

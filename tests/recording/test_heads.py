@@ -31,7 +31,8 @@ def make_session(ca: Path | None) -> requests.Session:
 
 
 def lines(path: Path) -> list[Checkpoint]:
-    return [Checkpoint.from_json(line) for line in path.read_text().splitlines()] if path.exists() else []
+    written = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [Checkpoint.from_json(line) for line in written if line.endswith("\n")]
 
 
 class Reports(list[tuple[str, dict[str, object]]]):

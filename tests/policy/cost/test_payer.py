@@ -75,8 +75,9 @@ def test_who_has_no_address_is_met_by_no_other_name(name: str) -> None:
 
 def test_who_is_spelled_in_two_ways_has_one_account() -> None:
     daily = Budget(name="daily", per="principal", every="day", bytes=100, principals=["alice@acme.example"])
-    budgets = Budgets([daily], Prices(Decimal(5)), UTC)
+    at = now()
+    budgets = Budgets([daily], Prices(Decimal(5)), UTC, lambda: at)
 
-    budgets.add(Charge("f1", now(), SHOUTED, reserved=60))
+    budgets.add(Charge("f1", at, SHOUTED, reserved=60))
 
     assert [[left.left for left in budgets.of(payer)] for payer in (ALICE, SHOUTED)] == [[40], [40]]

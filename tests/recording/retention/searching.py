@@ -22,7 +22,11 @@ def finds(directory: Path, marker: str) -> set[str]:
         if not path.is_file():
             continue
         name = str(path.relative_to(directory))
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            # Of a gateway that runs.
+            continue
         if wanted in data:
             found.add(name)
         if any(wanted in plain for plain in _frames(data)):

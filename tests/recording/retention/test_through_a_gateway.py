@@ -195,7 +195,7 @@ def everywhere(gateway: RunningGateway, text: str) -> set[str]:
 
 def spent(gateway: RunningGateway) -> int:
     with contextlib.closing(sqlite3.connect(gateway.config.gateway.state / "spending.sqlite")) as file:
-        assert file.execute("SELECT count(*) FROM charges WHERE billed IS NULL").fetchone() == (0,)
+        until(lambda: file.execute("SELECT count(*) FROM charges WHERE billed IS NULL").fetchone() == (0,))
         return file.execute("SELECT sum(billed) FROM charges").fetchone()[0]
 
 
