@@ -214,7 +214,15 @@ def foreign(path: Path) -> RecordingError:
 
 
 def _make(path: Path) -> None:
-    """Make an empty archive, whole or not at all: of a file half made on a full disk nothing would ever come."""
+    """Make an empty archive, whole or not at all: of a file half made on a full disk nothing would ever come.
+
+    Not in the place of a link, which names a file that may be there tomorrow.
+    """
+    if path.is_symlink():
+        raise RecordingError(
+            f"{path} is a link to {path.readlink()}, which is not there: is its disk mounted? Nothing is lost, the journal "
+            "holds what is recorded. To begin a new archive there, link its directory instead; here, remove the link."
+        )
     new = path.with_name(f"{path.name}.new")
     for leftover in (new, _wal(new)):
         leftover.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hoop_mitm.errors import RecordingError
 from hoop_mitm.evidence import split
 from hoop_mitm.recording import fold as fold_module
 from hoop_mitm.recording.fold import Fold, FoldReport, fold_once
@@ -46,6 +47,23 @@ def test_records_are_folded_once_however_often_it_is_asked(tmp_path: Path, gatew
 def test_where_nothing_was_recorded_nothing_is_folded(tmp_path: Path) -> None:
     assert fold_once(tmp_path) == FoldReport()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_what_is_not_there_just_now_is_not_replaced(tmp_path: Path, gateway: Gateway) -> None:
+    """To a disk that is not mounted, say: what was folded is on it."""
+    archive, disk = gateway.layout.archive, tmp_path / "disk"
+    gateway.fold(SESSION, flow(id="a"))
+    disk.mkdir()
+    archive.rename(disk / "archive.duckdb")
+    archive.symlink_to(disk / "archive.duckdb")
+    disk.rename(tmp_path / "not mounted")
+    with pytest.raises(RecordingError, match=rf"is a link to {disk}/archive.duckdb, which is not there: is its disk"):
+        gateway.fold(flow(id="b"))
+    assert archive.is_symlink()
+    assert not disk.exists()
+    (tmp_path / "not mounted").rename(disk)
+    assert fold_once(tmp_path) == FoldReport(folded=1, remaining=0)
+    assert flows(tmp_path) == [("a", "complete"), ("b", "complete")]
 
 
 @pytest.mark.timeout(600)
