@@ -48,15 +48,15 @@ AT_ONCE = 100
 """Streams that a client may have open on one connection, as mitmproxy tells it; towards HTTP/1 each needs a connection."""
 
 
+@functools.cache
 def engage() -> None:
     """Puts it in place, once for a process."""
-    if not hasattr(HttpLayer._handle_event, "__wrapped__"):  # noqa: SLF001
-        setattr(_http2, "BufferedH2Connection", PacedConnection)  # noqa: B010 - a class of mitmproxy's
-        setattr(Http2Connection, "_handle_event", _sending(Http2Connection._handle_event))  # noqa: B010, SLF001
-        setattr(Http2Client, "_handle_event", _forgetting(Http2Client._handle_event))  # noqa: B010, SLF001
-        setattr(HttpLayer, "_handle_event", _settling(HttpLayer._handle_event))  # noqa: B010, SLF001
-        setattr(ConnectionHandler, "__init__", _with_room(ConnectionHandler.__init__))  # noqa: B010
-        setattr(ConnectionHandler, "drain_writers", _waiting(ConnectionHandler.drain_writers))  # noqa: B010
+    setattr(_http2, "BufferedH2Connection", PacedConnection)  # noqa: B010 - a class of mitmproxy's
+    setattr(Http2Connection, "_handle_event", _sending(Http2Connection._handle_event))  # noqa: B010, SLF001
+    setattr(Http2Client, "_handle_event", _forgetting(Http2Client._handle_event))  # noqa: B010, SLF001
+    setattr(HttpLayer, "_handle_event", _settling(HttpLayer._handle_event))  # noqa: B010, SLF001
+    setattr(ConnectionHandler, "__init__", _with_room(ConnectionHandler.__init__))  # noqa: B010
+    setattr(ConnectionHandler, "drain_writers", _waiting(ConnectionHandler.drain_writers))  # noqa: B010
 
 
 class PacedConnection(BufferedH2Connection):

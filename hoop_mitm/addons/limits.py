@@ -29,12 +29,12 @@ DESCRIPTORS = 65_536
 """Open files wanted; two for each client's connection."""
 
 
+@functools.cache
 def engage() -> None:
     """Puts the limits in place, once for a process."""
-    if not hasattr(Http1Server.read_headers, "__wrapped__"):
-        setattr(Http1Server, "read_headers", _bounded_head(Http1Server.read_headers))  # noqa: B010 - a method
-        setattr(HttpStream, "check_body_size", _bounded_body(HttpStream.check_body_size))  # noqa: B010
-        setattr(ConnectionHandler, "handle_connection", _closed_after(ConnectionHandler.handle_connection))  # noqa: B010
+    setattr(Http1Server, "read_headers", _bounded_head(Http1Server.read_headers))  # noqa: B010 - a method
+    setattr(HttpStream, "check_body_size", _bounded_body(HttpStream.check_body_size))  # noqa: B010
+    setattr(ConnectionHandler, "handle_connection", _closed_after(ConnectionHandler.handle_connection))  # noqa: B010
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft < wanted:
