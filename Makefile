@@ -10,7 +10,7 @@ WORKERS = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 4) --maxprocesses 6 --
 # tests of its own; what is joined with what is the batches' subject too), or needs a gateway, or a kill at each step, to get
 # one.
 NO_DUCKDB = chain decoding encoding heads interrupted joining journal layout logging_filter observing owners preparing pressing recorder redaction signing \
-	spool unfolded *through_a_gateway
+	spool stores unfolded *through_a_gateway
 # uv trusts what the system trusts, also when the tests or the demo start it.
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS

@@ -242,7 +242,7 @@ def test_what_the_fold_itself_notices_is_told(followed):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (2, 3, 4))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (1, 2, 3, 4))])
 def test_in_any_order_everything_is_told_exactly_once(followed, monkeypatch, seed):
     """Jobs in all stages, folded in pieces, with intents held back or not, and looks in between."""
     chance = random.Random(seed)

@@ -226,7 +226,7 @@ def test_without_a_recording_it_says_so(tmp_path, here):
     "table",
     [
         "events",
-        "records",
+        pytest.param("records", marks=pytest.mark.exhaustive),
         pytest.param("journals", marks=pytest.mark.exhaustive),
         "archive SET version = NULL",
         pytest.param("archive SET version = 'four'", marks=pytest.mark.exhaustive),

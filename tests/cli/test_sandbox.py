@@ -125,7 +125,7 @@ def test_after_a_kill_nothing_but_the_command_is_left(tmp_path):
     until_gone([process for process in family if process != command])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_without_a_command_it_prints_the_environment_and_stays(tmp_path, number):
     with subprocess.Popen(
         [*SANDBOX, "--dir", tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

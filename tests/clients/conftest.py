@@ -23,11 +23,27 @@ def either(request: pytest.FixtureRequest) -> RunningGateway:
     return running
 
 
-@pytest.fixture(params=CLIENTS, ids=lambda client: client.name)
-def client(request: pytest.FixtureRequest) -> Client:
-    chosen: Client = request.param
+def ready(client: Client) -> Client:
     try:
-        chosen.ready()
+        client.ready()
     except NotHere as reason:
         pytest.skip(str(reason))
-    return chosen
+    return client
+
+
+@pytest.fixture(params=CLIENTS, ids=lambda client: client.name)
+def client(request: pytest.FixtureRequest) -> Client:
+    return ready(request.param)
+
+
+@pytest.fixture(
+    params=[
+        # It has Google's library for Python, as two others have.
+        pytest.param(each, marks=pytest.mark.exhaustive) if each.name == "mcp-server-bigquery" else each
+        for each in CLIENTS
+    ],
+    ids=lambda client: client.name,
+)
+def kind(request: pytest.FixtureRequest) -> Client:
+    """A client of each kind: for what comes after a first statement and its rows."""
+    return ready(request.param)

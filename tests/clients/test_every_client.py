@@ -34,23 +34,23 @@ def test_a_query_gives_its_rows_and_is_recorded_with_them(client: Client, either
     assert texts(rows.rows()) == THE_CUSTOMERS
 
 
-def test_a_result_of_several_pages_arrives_whole(client: Client, gateway: RunningGateway, world: World) -> None:
+def test_a_result_of_several_pages_arrives_whole(kind: Client, gateway: RunningGateway, world: World) -> None:
     # MCP servers cannot be told a page's size: theirs is BigQuery's own, which the local one sets at 100,000 rows.
-    last = 100_050 if client.name in ("toolbox", "mcp-server-bigquery") else 2_500
+    last = 100_050 if kind.name in ("toolbox", "mcp-server-bigquery") else 2_500
     sql = f"SELECT n FROM UNNEST(GENERATE_ARRAY(1, {last})) AS n ORDER BY n"
     before = len(world.bigquery.requests())
 
-    outcome = client.pages(gateway.environment(), sql, 1_000)
+    outcome = kind.pages(gateway.environment(), sql, 1_000)
 
     assert [row["n"] for row in outcome.result] == [str(n) for n in range(1, last + 1)]
     asked = [dict(request.query) for request in world.bigquery.requests()[before:]]
     assert any(query.get("pageToken") or int(query.get("startIndex", 0)) for query in asked), "it all came in one page"
 
 
-def test_bigquerys_own_error_reaches_the_user_and_the_recording(client: Client, gateway: RunningGateway) -> None:
+def test_bigquerys_own_error_reaches_the_user_and_the_recording(kind: Client, gateway: RunningGateway) -> None:
     session = str(uuid7())
 
-    outcome = client.query(gateway.environment(session=session), "SELECT no_such_column FROM `acme.shop.customers`")
+    outcome = kind.query(gateway.environment(session=session), "SELECT no_such_column FROM `acme.shop.customers`")
 
     assert "no_such_column" in outcome.complaint
     assert any("no_such_column" in (job.error or "") for job in gateway.recorded(session).jobs)

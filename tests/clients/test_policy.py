@@ -30,11 +30,11 @@ def gateway(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-def test_a_denial_is_shown_after_one_request(client: Client, gateway: RunningGateway, world: World) -> None:
+def test_a_denial_is_shown_after_one_request(kind: Client, gateway: RunningGateway, world: World) -> None:
     session = str(uuid7())
     before = len(world.bigquery.requests())
 
-    outcome = client.query(gateway.environment("alice", session=session), DELETE)
+    outcome = kind.query(gateway.environment("alice", session=session), DELETE)
 
     # bq breaks lines.
     words = " ".join(outcome.complaint.split())

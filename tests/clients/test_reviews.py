@@ -34,13 +34,13 @@ def gateway(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_a_held_statement_gives_rows_after_a_yes_and_the_reviewers_words_after_a_no(
-    client: Client, gateway: RunningGateway, world: World
+    kind: Client, gateway: RunningGateway, world: World
 ) -> None:
     wanted, unwanted = str(uuid7()), str(uuid7())
 
     with ThreadPoolExecutor(2) as clients:
         first, second = (
-            clients.submit(client.query, gateway.environment("alice"), f"{CUSTOMERS} -- hoop.reason: {reason}")
+            clients.submit(kind.query, gateway.environment("alice"), f"{CUSTOMERS} -- hoop.reason: {reason}")
             for reason in (wanted, unwanted)
         )
         decide(gateway, wanted, "approve")

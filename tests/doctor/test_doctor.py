@@ -103,7 +103,7 @@ def roots_only(case: Case) -> str:
     return str(combined_bundle(case.home / "roots.pem", None, {}))
 
 
-@pytest.mark.parametrize("shell", ["plain", "env", "set up"])
+@pytest.mark.parametrize("shell", ["plain", pytest.param("env", marks=pytest.mark.exhaustive), "set up"])
 def test_a_healthy_set_up_has_nothing_wrong(case: Case, shell: str) -> None:
     if shell == "env":
         case.in_this_shell()

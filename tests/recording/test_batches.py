@@ -173,9 +173,7 @@ def folded(directory: Path, records: Sequence[FlowRecord], sizes: Iterator[int])
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(3, 40))]
-)
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(2, 40))])
 def test_in_batches_of_any_size_the_archive_is_the_same(tmp_path: Path, seed: int) -> None:
     records = list(Story(seed).records(40))
     sizes = random.Random(seed)

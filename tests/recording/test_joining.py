@@ -340,7 +340,7 @@ REFUSED: dict[str, Any] = {"status": 400, "response": message({"error": {"code":
 WAITING: dict[str, Any] = {"state": "held", "verdict": Verdict("review", "policy.deletions", "Held.")}
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 20])
+@pytest.mark.parametrize("size", [1, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (2, 3)), 20])
 def test_rows_belong_to_the_last_job_before_that_went_to_their_table_however_they_are_folded(
     gateway: Gateway, size: int
 ) -> None:
@@ -414,7 +414,7 @@ def refused_by_bigquery(status: int = 400, words: str = "Syntax error") -> FlowR
     return replace(sent(), status=status, response=message({"error": {"code": status, "message": words, "errors": []}}))
 
 
-@pytest.mark.parametrize("size", [1, 2, 10])
+@pytest.mark.parametrize("size", [1, pytest.param(2, marks=pytest.mark.exhaustive), 10])
 @pytest.mark.parametrize(
     ("flows", "expected"),
     [

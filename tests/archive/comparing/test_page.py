@@ -38,7 +38,7 @@ def written(builder, tmp_path):
     return path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.exhaustive)])
 def test_a_browser_shows_what_changed_with_its_colours(written, scheme):
     with open_browser() as browser:
         shown = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme=scheme)

@@ -85,7 +85,14 @@ def test_killed_at_each_step_it_is_the_old_file_or_the_new_one(due, steps, tmp_p
             assert is_new is False or step == "Putting it in its place"
 
 
-@pytest.mark.parametrize("step", ["Copying bodies", "Joining jobs again", "Putting it in its place"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "Copying bodies",
+        pytest.param("Joining jobs again", marks=pytest.mark.exhaustive),
+        "Putting it in its place",
+    ],
+)
 def test_the_next_time_all_of_it_is_done_and_nothing_is_left_over(due, steps, tmp_path, step):
     directory, body = due
     place = copied(directory, tmp_path / "copy")
